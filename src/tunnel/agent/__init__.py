@@ -1,0 +1,1 @@
+"""The agent, composed: uplink, reconnect, local connections."""

@@ -1,0 +1,1 @@
+"""What every other core folder stands on: outcomes, identifiers, limits, total forms of partial functions."""

@@ -1,0 +1,105 @@
+"""Every limit of the product, with its reason; the config file may change each of them by its name here.
+
+A limit is never "unlimited": what a peer can make us hold, wait for or repeat is bounded (ADR 0011).
+"""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+GIB: Final = 1024 * MIB
+
+READ_BYTES: Final = 64 * KIB
+"""One socket read. Measured: 64 KiB moves bulk fastest; above the allocator's mmap threshold reads fault pages."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One value per limit; the names, units and defaults are also the `[limits]` table of the config file."""
+
+    # HTTP, from visitors and from local services alike.
+    head_bytes_max: int = 64 * KIB
+    """Request line or status line with all fields. Browsers stay under 16 KiB; large cookies and JWTs reach 32."""
+    target_bytes_max: int = 16 * KIB
+    """A request target; longer ones get 414. Twice what the largest common servers take (8 KiB)."""
+    field_count_max: int = 128
+    """Fields in one head; a browser sends about 15, 100 is the usual limit of servers behind us."""
+    trailer_bytes_max: int = 8 * KIB
+    """The trailer section of one chunked body; gRPC-like use needs a few hundred bytes."""
+    chunk_extension_bytes_max: int = 4 * KIB
+    """All chunk extensions of one body together; nobody uses them but attackers (CVE-2023-39326)."""
+    request_body_bytes_max: int = 16 * GIB
+    """One request body; more gets 413. High, as a tunnel carries uploads of any honest size, but never without end."""
+    interim_responses_max: int = 16
+    """1xx responses before one final response; an endless row of them is an attack by the local service."""
+
+    # Time. Seconds.
+    head_seconds_max: float = 10.0
+    """From the first byte of a head to its last (slowloris); a human-made head fits one packet."""
+    idle_seconds_max: float = 75.0
+    """Between exchanges on a kept-alive visitor connection; above the 60 s that common clients and balancers use."""
+    body_stall_seconds_max: float = 60.0
+    """Between two reads of a request body; progress of any size starts it anew."""
+    response_head_seconds_max: float = 120.0
+    """From the end of a request to the head of its response (504); long polls of one minute must pass."""
+    response_stall_seconds_max: float = 3600.0
+    """Between two reads of a response body; server-sent events may rest long."""
+    upgraded_idle_seconds_max: float = 3600.0
+    """An upgraded connection on which neither side says anything."""
+    write_stall_seconds_max: float = 120.0
+    """A visitor that takes no byte of what waits for it."""
+    linger_seconds_max: float = 2.0
+    """After an early final answer, how long we drain what the visitor still sends, so that it can read the answer."""
+    linger_bytes_max: int = 1 * MIB
+    """And how much of it."""
+    connect_seconds_max: float = 10.0
+    """The agent's connection to the local service (504)."""
+    handshake_seconds_max: float = 10.0
+    """TLS, hello and token of a new agent link, together; nothing else is possible before."""
+    heartbeat_seconds: float = 5.0
+    """Rest on a link after which a ping goes out; each side does this for itself."""
+    heartbeat_deadline_seconds: float = 15.0
+    """Silence on a link after which it is dead: three heartbeats, under any human's patience."""
+    grace_seconds: float = 30.0
+    """How long running exchanges may go on after a shutdown began."""
+    reconnect_seconds_min: float = 0.25
+    """First pause of the agent before it dials again; doubled each time, with full jitter."""
+    reconnect_seconds_max: float = 30.0
+    """The longest such pause."""
+    offline_remembered_seconds: float = 24 * 3600.0
+    """How long a name whose agent is gone answers 503 (offline) rather than 404 (unknown)."""
+
+    # The link.
+    frame_bytes_max: int = 1 * MIB
+    """A DATA frame we accept; more than any window we grant would be a violation anyway."""
+    frame_bytes_sent_max: int = 16 * KIB
+    """A DATA frame we send: one TLS record, so that a small exchange never waits behind more."""
+    stream_window_bytes: int = 256 * KIB
+    """Receive window of a stream, which is also what it may buffer; the initial window of the yamux specification."""
+    session_buffer_bytes_max: int = 64 * MIB
+    """Bytes received on one link and not yet taken by their readers, over all streams."""
+    stream_queue_bytes: int = 64 * KIB
+    """Bytes of one stream waiting to be sent; above it its source is paused."""
+    control_frames_max: int = 1024
+    """Pongs, resets and window updates waiting to be sent; a peer that makes more and does not read is cut off."""
+    streams_per_session_max: int = 1024
+    """Streams open at once on one link; above it visitors get 429."""
+
+    # Admission.
+    endpoints_per_session_max: int = 16
+    """Names one agent may expose over one link."""
+    sessions_per_token_max: int = 16
+    """Links one token may hold at once."""
+    connections_per_address_max: int = 1024
+    """Visitor connections from one address; a whole office may sit behind it, so it is not small."""
+    connections_max: int = 20_000
+    """Visitor connections of one process; keeps us under usual descriptor limits."""
+    links_max: int = 20_000
+    """Agent links of one process."""
+    offline_names_max: int = 10_000
+    """Names remembered as offline; the oldest are forgotten first."""
+
+
+DEFAULT_LIMITS: Final = Limits()

@@ -1,0 +1,182 @@
+"""Partial operations of Python and its libraries, each made total: a missing answer is `None`, never an exception.
+
+This is the only file of the core, beside `outcome.py`, outside the totality rule (WALL-TOTAL-001); its promise is
+proved by properties in `tests/property/test_partial.py` instead. Keep every function a few lines long.
+"""
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from struct import Struct
+from typing import Final, TypeAlias, TypeVar
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+T = TypeVar("T")
+
+BytesPattern: TypeAlias = re.Pattern[bytes]
+
+ED25519_KEY_BYTES: Final = 32
+_DECIMAL: Final = re.compile(rb"[0-9]{1,19}")
+_HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
+_YAMUX: Final = Struct(">BBHII")
+_YAMUX_BYTES: Final = 12
+_SHIFT_BITS_MAX: Final = 64
+_PAIR: Final = 2
+
+
+def item_at(items: Sequence[T], index: int) -> T | None:
+    """The item at `index`, or None when the sequence does not reach that far; a negative index has no item."""
+    return items[index] if 0 <= index < len(items) else None
+
+
+def byte_at(data: bytes, index: int) -> int:
+    """The byte at `index` (0 to 255), or -1 outside the data; a negative index is outside."""
+    return data[index] if 0 <= index < len(data) else -1
+
+
+def uint_at(data: bytes, at: int, size: int) -> int:
+    """The big-endian unsigned integer of `size` bytes at `at`, or -1 when the data does not hold all of them."""
+    if at < 0 or size < 0 or at + size > len(data):
+        return -1
+    return int.from_bytes(data[at : at + size], "big")
+
+
+def uint_bytes(number: int, size: int) -> bytes:
+    """`number` as exactly `size` big-endian bytes, clamped into what they can hold (callers check first)."""
+    held = max(size, 0)
+    return min(max(number, 0), (1 << (8 * held)) - 1).to_bytes(held, "big")
+
+
+def frame_header(data: bytes, at: int) -> tuple[int, int, int, int, int] | None:
+    """Version, type, flags, stream and length of the 12-byte yamux header at `at`, or None when it is not all there."""
+    if at < 0 or at + _YAMUX_BYTES > len(data):
+        return None
+    return _YAMUX.unpack_from(data, at)
+
+
+def frame_header_bytes(kind: int, flags: int, stream: int, length: int) -> bytes:
+    """A yamux header of version 0; each field is masked to its width (callers check first)."""
+    return _YAMUX.pack(0, kind & 0xFF, flags & 0xFFFF, stream & 0xFFFFFFFF, length & 0xFFFFFFFF)
+
+
+def pop_front(items: deque[T]) -> T | None:
+    """Remove and return the first item, or None when there is none."""
+    return items.popleft() if items else None
+
+
+def pop_back(items: list[T]) -> T | None:
+    """Remove and return the last item, or None when there is none."""
+    return items.pop() if items else None
+
+
+def decimal(text: bytes) -> int | None:
+    """The number written as 1 to 19 ASCII digits and nothing else (`int()` would take `+5`, ` 5`, `5_0`), or None."""
+    return int(text) if _DECIMAL.fullmatch(text) else None
+
+
+def hexadecimal(text: bytes) -> int | None:
+    """The number written as 1 to 16 hexadecimal digits and nothing else, or None."""
+    return int(text, 16) if _HEX.fullmatch(text) else None
+
+
+def hex_text(number: int) -> bytes:
+    """`number` in lower-case hexadecimal without prefix; a negative number counts as 0."""
+    return b"%x" % max(number, 0)
+
+
+def decimal_text(number: int) -> bytes:
+    """`number` in ASCII decimal digits; a negative number counts as 0."""
+    return b"%d" % max(number, 0)
+
+
+def quotient(number: int, divisor: int) -> int:
+    """`number // divisor`, and 0 for a divisor of 0."""
+    return number // divisor if divisor else 0
+
+
+def remainder(number: int, divisor: int) -> int:
+    """`number % divisor`, and 0 for a divisor of 0."""
+    return number % divisor if divisor else 0
+
+
+def shifted_left(number: int, bits: int) -> int:
+    """`number << bits` for 0 to 64 bits, and 0 outside that."""
+    return number << bits if 0 <= bits <= _SHIFT_BITS_MAX else 0
+
+
+def ascii_text(data: bytes) -> str | None:
+    """The text of ASCII bytes, or None when a byte is above 127."""
+    return data.decode("ascii") if data.isascii() else None
+
+
+def ascii_bytes(text: str) -> bytes | None:
+    """The bytes of an ASCII text, or None when a character is above 127."""
+    return text.encode("ascii") if text.isascii() else None
+
+
+def latin1_text(data: bytes) -> str:
+    """One character a byte (ISO 8859-1); defined for all bytes."""
+    return data.decode("latin-1")
+
+
+def utf8_text(data: bytes) -> str | None:
+    """The text of strict UTF-8 bytes, or None."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+
+
+def utf8_bytes(text: str) -> bytes:
+    """UTF-8 bytes; a lone surrogate, which UTF-8 cannot hold, becomes `?`."""
+    return text.encode("utf-8", "replace")
+
+
+def whole_match(pattern: BytesPattern, data: bytes) -> tuple[bytes, ...] | None:
+    """The groups of a match of all of `data` (an absent group is b""), or None when it does not match whole."""
+    found = pattern.fullmatch(data)
+    return None if found is None else found.groups(b"")
+
+
+def match_at(pattern: BytesPattern, data: bytes, at: int) -> tuple[int, tuple[bytes, ...]] | None:
+    """Where a match that starts exactly at `at` ends, with its groups, or None."""
+    found = pattern.match(data, max(at, 0))
+    return None if found is None else (found.end(), found.groups(b""))
+
+
+def first_match(pattern: BytesPattern, data: bytes, at: int) -> int:
+    """Where the first match at or after `at` starts, or -1."""
+    found = pattern.search(data, max(at, 0))
+    return -1 if found is None else found.start()
+
+
+def all_pairs(pattern: BytesPattern, data: bytes) -> list[tuple[bytes, bytes]]:
+    """Groups 1 and 2 of every match, in order; a pattern of other than two groups yields nothing."""
+    return pattern.findall(data) if pattern.groups == _PAIR else []
+
+
+def signature_holds(public_key: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether `signature` is the Ed25519 signature (RFC 8032) of `message`; any malformed input is False."""
+    if len(public_key) != ED25519_KEY_BYTES:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def signature_of(private_key: bytes, message: bytes) -> bytes | None:
+    """The 64-byte Ed25519 signature of `message`, or None when the private key is not 32 bytes."""
+    if len(private_key) != ED25519_KEY_BYTES:
+        return None
+    return Ed25519PrivateKey.from_private_bytes(private_key).sign(message)
+
+
+def public_key_of(private_key: bytes) -> bytes | None:
+    """The 32-byte Ed25519 public key of a 32-byte private key, or None."""
+    if len(private_key) != ED25519_KEY_BYTES:
+        return None
+    return Ed25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()

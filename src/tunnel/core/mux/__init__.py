@@ -1,0 +1,1 @@
+"""yamux, sans-I/O: header, reader, window, stream, session, keepalive."""

@@ -1,0 +1,1 @@
+"""Who answers for a host: the route table is a value and its leases carry epochs."""

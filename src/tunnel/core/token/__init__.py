@@ -1,0 +1,1 @@
+"""Capability tokens: constant-size wire format, rights, verification."""

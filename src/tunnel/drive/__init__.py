@@ -1,0 +1,1 @@
+"""asyncio protocols, TLS contexts, sockets and timers: turns a core machine into a running thing."""

@@ -1,0 +1,1 @@
+"""Event values become log lines and counters."""

@@ -1,0 +1,1 @@
+"""The server, composed: listeners, links, registry, supervision, drain."""
