@@ -1,0 +1,34 @@
+"""What a developer asked of one agent, validated."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
+from tunnel.core.link.messages import HostHeader
+from tunnel.drive.address import Address
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LocalService:
+    """Where the agent delivers: plain TCP, or TLS verified against the system's authorities or those of `ca`."""
+
+    address: Address
+    tls: bool = False
+    ca: Path | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """One agent: the server it dials, what it exposes under which name ("" for any), and the token it shows."""
+
+    server: Address
+    local: LocalService
+    name: str
+    token: bytes
+    host_header: HostHeader
+    ca: Path | None = None
+    limits: Limits = DEFAULT_LIMITS
+    requests_shown: bool = True

@@ -1,0 +1,137 @@
+"""What the running product says about itself, as values; sinks make log lines, a live status or JSON lines of them."""
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, final
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServerReady:
+    """Both listeners accept. `url_pattern` has `NAME` where a name goes, such as `http://NAME.example.com:8080/`."""
+
+    url_pattern: str
+    public: str
+    agents: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """The server accepted an agent: its link, the token's account in hexadecimal and where it dialled from."""
+
+    session: int
+    account: str
+    peer: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The server lost or ended a link."""
+
+    session: int
+    reason: str
+    seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NameGranted:
+    """The server gave a name to a session under an epoch."""
+
+    session: int
+    name: str
+    epoch: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LinkRefused:
+    """The server turned an agent away before it was anybody: a bad token, a full house, a broken hello."""
+
+    peer: str
+    code: str
+    detail: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ExchangeDone:
+    """One public exchange reached its end; `outcome` is `ok` or the stable code of what failed."""
+
+    request_id: str
+    name: str
+    method: str
+    target: str
+    status: int
+    milliseconds: float
+    outcome: str
+    bytes_up: int
+    bytes_down: int
+    peer: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AgentReady:
+    """The agent's endpoint answers at `url`; said again after each reconnect."""
+
+    url: str
+    name: str
+    epoch: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """The agent has no link; it dials again after `retry_seconds`."""
+
+    reason: str
+    retry_seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LocalUnreachable:
+    """The agent's local service did not take a connection."""
+
+    target: str
+    reason: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ShuttingDown:
+    """No new work is taken; running exchanges have `grace_seconds`."""
+
+    grace_seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something a person should know that stops nothing."""
+
+    message: str
+
+
+Event: TypeAlias = (
+    ServerReady
+    | SessionOpened
+    | SessionEnded
+    | NameGranted
+    | LinkRefused
+    | ExchangeDone
+    | AgentReady
+    | LinkLost
+    | LocalUnreachable
+    | ShuttingDown
+    | Warned
+)
+
+
+class EventSink(Protocol):
+    """Where events go; `emit` returns at once and never raises."""
+
+    def emit(self, event: Event) -> None:
+        """Take one event."""

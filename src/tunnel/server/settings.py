@@ -1,0 +1,22 @@
+"""What an operator decided about one server, validated."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import final
+
+from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
+from tunnel.drive.address import Address
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """One server: its zone, its two listeners, its state directory, its certificate (None: a development one)."""
+
+    domain: str
+    public: Address
+    agents: Address
+    state: Path
+    certificate: Path | None = None
+    key: Path | None = None
+    limits: Limits = DEFAULT_LIMITS
