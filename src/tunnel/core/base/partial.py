@@ -4,9 +4,14 @@ This is the only file of the core, beside `outcome.py`, outside the totality rul
 proved by properties in `tests/property/test_partial.py` instead. Keep every function a few lines long.
 """
 
+import html
+import json
 import re
+from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from itertools import islice
 from struct import Struct
 from typing import Final, TypeAlias, TypeVar
 
@@ -14,12 +19,14 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 BytesPattern: TypeAlias = re.Pattern[bytes]
 
 ED25519_KEY_BYTES: Final = 32
 _DECIMAL: Final = re.compile(rb"[0-9]{1,19}")
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
+_UNPRINTABLE: Final = re.compile(rb"[^ -~]")
 _YAMUX: Final = Struct(">BBHII")
 _YAMUX_BYTES: Final = 12
 _SHIFT_BITS_MAX: Final = 64
@@ -180,3 +187,47 @@ def public_key_of(private_key: bytes) -> bytes | None:
     if len(private_key) != ED25519_KEY_BYTES:
         return None
     return Ed25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
+
+
+def json_string(text: str) -> str:
+    """`text` as a JSON string literal in ASCII, quotes included (RFC 8259 section 7)."""
+    return json.dumps(text)
+
+
+def html_text(text: str) -> str:
+    """`text` with the characters that mean something in HTML made harmless, quotes included."""
+    return html.escape(text, quote=True)
+
+
+def sha256_digest(data: bytes) -> bytes:
+    """The 32-byte SHA-256 of `data`."""
+    return sha256(data).digest()
+
+
+def base64url_text(data: bytes) -> str:
+    """`data` in the URL-safe alphabet of RFC 4648 section 5, without padding."""
+    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def base64url_bytes(text: str) -> bytes | None:
+    """The bytes whose one and only `base64url_text` is `text`, or None: no padding, spaces or spare bits."""
+    try:
+        data = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:
+        return None
+    return data if base64url_text(data) == text else None
+
+
+def base32_text(data: bytes) -> str:
+    """`data` in lower-case letters and the digits 2 to 7 (RFC 4648 section 6), without padding."""
+    return b32encode(data).rstrip(b"=").decode("ascii").lower()
+
+
+def printable_bytes(text: str) -> bytes:
+    """`text` in printable ASCII; every other character, so every control character, becomes `?`."""
+    return _UNPRINTABLE.sub(b"?", text.encode("ascii", "replace"))
+
+
+def first_keys(items: Mapping[K, object], count: int) -> list[K]:
+    """The first `count` keys in insertion order; a negative count counts as 0."""
+    return list(islice(items, max(count, 0)))
