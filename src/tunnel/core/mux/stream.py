@@ -1,0 +1,77 @@
+"""One live stream: two halves, each with its credit, and what still has to be said about it on the wire."""
+
+from typing import Final, final
+
+from tunnel.core.base.ids import StreamId
+from tunnel.core.mux.header import DATA, FIN, HEADER_BYTES, WINDOW_UPDATE, encode_header
+from tunnel.core.mux.send_queue import SendQueue
+from tunnel.core.mux.window import ReceiveWindow, SendWindow
+
+__all__ = ["Stream"]
+
+
+@final
+class Stream:
+    """A stream from its SYN until both FINs have passed (then `is_closed`) or it is removed by a reset."""
+
+    __slots__ = (
+        "has_sent_fin",
+        "id",
+        "is_crowded",
+        "is_ending",
+        "is_offered",
+        "is_owed",
+        "opening",
+        "peer_ended",
+        "queue",
+        "receive_window",
+        "send_window",
+    )
+
+    def __init__(self, stream: StreamId, opening: int, window_bytes: int) -> None:
+        self.id: Final = stream
+        self.opening = opening  # SYN or ACK until that flag has been sent
+        self.queue: Final = SendQueue()
+        self.send_window: Final = SendWindow()
+        self.receive_window: Final = ReceiveWindow(window_bytes)
+        self.is_ending = False  # our side wants FIN after the queue
+        self.has_sent_fin = False
+        self.peer_ended = False
+        self.is_crowded = False  # its queue passed the limit and has not fallen to half of it since
+        self.is_offered = False  # listed in the outbox for data
+        self.is_owed = False  # listed in the outbox for a Window Update
+
+    @property
+    def is_sendable(self) -> bool:
+        """Whether a Data frame could go now: bytes and credit, or a FIN with nothing before it."""
+        if self.queue.size:
+            return self.send_window.credit > 0
+        return self.is_ending and not self.has_sent_fin
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether both FINs have passed."""
+        return self.has_sent_fin and self.peer_ended
+
+    @property
+    def is_update_due(self) -> bool:
+        """Whether the peer should hear of more credit; one that has ended would not use it."""
+        return not self.peer_ended and self.receive_window.is_update_due
+
+    def write_data(self, parts: list[bytes], payload_max: int) -> int:
+        """Append one Data frame, with FIN when it is the last, while `is_sendable`; how many bytes the frame has."""
+        queue = self.queue
+        count = min(queue.size, self.send_window.credit, payload_max)
+        flags = 0
+        if self.is_ending and count == queue.size:
+            flags = FIN
+            self.has_sent_fin = True
+        parts.append(encode_header(DATA, flags, self.id, count))
+        queue.take(count, parts)
+        self.send_window.spend(count)
+        return HEADER_BYTES + count
+
+    def write_update(self, parts: list[bytes]) -> None:
+        """Append one Window Update with all credit owed, and SYN or ACK if that was still to be said."""
+        parts.append(encode_header(WINDOW_UPDATE, self.opening, self.id, self.receive_window.grant()))
+        self.opening = 0
