@@ -48,6 +48,8 @@ class Limits:
     """Between two reads of a response body; server-sent events may rest long."""
     upgraded_idle_seconds_max: float = 3600.0
     """An upgraded connection on which neither side says anything."""
+    half_closed_seconds_max: float = 30.0
+    """Between two reads of a response for a visitor that has ended its side: it may be gone, and cannot tell us."""
     write_stall_seconds_max: float = 120.0
     """A visitor that takes no byte of what waits for it."""
     linger_seconds_max: float = 2.0
@@ -70,6 +72,8 @@ class Limits:
     """The longest such pause."""
     offline_remembered_seconds: float = 24 * 3600.0
     """How long a name whose agent is gone answers 503 (offline) rather than 404 (unknown)."""
+    lease_lapse_seconds: float = 60.0
+    """How long such a name is kept for its account; twice the longest pause between two dials of its agent."""
 
     # The link.
     frame_bytes_max: int = 1 * MIB
@@ -86,6 +90,8 @@ class Limits:
     """Pongs, resets and window updates waiting to be sent; a peer that makes more and does not read is cut off."""
     streams_per_session_max: int = 1024
     """Streams open at once on one link; above it visitors get 429."""
+    link_output_bytes_max: int = 64 * KIB
+    """Link messages waiting for an agent that asks and asks but takes no answer; some thousand answers."""
 
     # Admission.
     endpoints_per_session_max: int = 16

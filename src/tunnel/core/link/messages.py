@@ -1,0 +1,203 @@
+"""What agent and server say to each other on the control stream: a closed set of small records (spec/link.md)."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, NewType, TypeAlias, final
+
+from tunnel.core.base.ids import EndpointId, Epoch, SessionId
+from tunnel.core.token.token import EndpointKind
+
+LINK_VERSION: Final = 1
+"""The version of everything here; a change of any message is a new version, never a new field."""
+INSTANCE_BYTES: Final = 16
+
+Authority = NewType("Authority", str)
+"""A value that may stand in a Host field; made by `authority.authority_of` only."""
+
+
+@final
+class MessageKind(Enum):
+    """The byte on the wire that says which message follows; the high bit is set on those of the server."""
+
+    HELLO = 0x01
+    EXPOSE = 0x02
+    WITHDRAW = 0x03
+    WELCOME = 0x81
+    REFUSED = 0x82
+    GRANTED = 0x83
+    DENIED = 0x84
+    DRAIN = 0x85
+    FENCED = 0x86
+
+
+@final
+class RefusalCode(Enum):
+    """Why a server ends a link; the value is the byte on the wire."""
+
+    VERSION = 1
+    PROTOCOL = 2
+    TOO_SLOW = 3
+    MALFORMED = 4
+    UNKNOWN_KEY = 5
+    BAD_SIGNATURE = 6
+    NOT_YET_VALID = 7
+    EXPIRED = 8
+    TOO_MANY_SESSIONS = 9
+    SUPERSEDED = 10
+    SHUTTING_DOWN = 11
+
+
+@final
+class DenialCode(Enum):
+    """Why a server does not grant an endpoint; the value is the byte on the wire."""
+
+    NAME_TAKEN = 1
+    NOT_PERMITTED = 2
+    TOO_MANY = 3
+    BAD_NAME = 4
+    UNSUPPORTED_KIND = 5
+    SHUTTING_DOWN = 6
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Send the local service its own address as Host."""
+
+    authority: Authority
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Send the local service the Host that the visitor sent."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Value:
+    """Send the local service this Host."""
+
+    text: Authority
+
+
+HostHeader: TypeAlias = Rewrite | Keep | Value
+
+
+@final
+@dataclass(frozen=True, slots=True, repr=False)
+class Hello:
+    """The agent's first message. `instance` is random per agent process, so that it can supersede its own dead link.
+
+    `token` is the whole signed token: a secret, so this record has no `repr` that could reach a log.
+    """
+
+    version: int
+    instance: bytes
+    token: bytes
+    software: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Expose:
+    """The agent asks for an endpoint, numbered by itself in rising order; a `name` of "" asks for any free one."""
+
+    endpoint: EndpointId
+    kind: EndpointKind
+    name: str
+    host_header: HostHeader
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The agent gives an endpoint up."""
+
+    endpoint: EndpointId
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """The server believes the token; it pings after `heartbeat_ms` of rest and gives up after `deadline_ms`."""
+
+    session: SessionId
+    heartbeat_ms: int
+    deadline_ms: int
+    software: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The server's last word on this link."""
+
+    code: RefusalCode
+    detail: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """The endpoint answers under `name`, at `url`, as generation `epoch` of that name."""
+
+    endpoint: EndpointId
+    name: str
+    url: str
+    epoch: Epoch
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The endpoint is not exposed; nothing else changes."""
+
+    endpoint: EndpointId
+    code: DenialCode
+    detail: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The server will end the link after `grace_ms`; what runs may finish, nothing new begins."""
+
+    grace_ms: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Fenced:
+    """The endpoint is exposed no more: a newer link with the same token took its name."""
+
+    endpoint: EndpointId
+    detail: str
+
+
+AgentMessage: TypeAlias = Hello | Expose | Withdraw
+ServerMessage: TypeAlias = Welcome | Refused | Granted | Denied | Drain | Fenced
+Message: TypeAlias = AgentMessage | ServerMessage
+
+
+def kind_of(message: Message) -> MessageKind:
+    """The kind byte of `message`."""
+    match message:
+        case Hello():
+            return MessageKind.HELLO
+        case Expose():
+            return MessageKind.EXPOSE
+        case Withdraw():
+            return MessageKind.WITHDRAW
+        case Welcome():
+            return MessageKind.WELCOME
+        case Refused():
+            return MessageKind.REFUSED
+        case Granted():
+            return MessageKind.GRANTED
+        case Denied():
+            return MessageKind.DENIED
+        case Drain():
+            return MessageKind.DRAIN
+        case Fenced():
+            return MessageKind.FENCED
