@@ -1,0 +1,1 @@
+"""The sample site of `tunnel demo`: an ordinary small web service that shows what passes through a tunnel."""
