@@ -31,6 +31,7 @@ _YAMUX: Final = Struct(">BBHII")
 _YAMUX_BYTES: Final = 12
 _SHIFT_BITS_MAX: Final = 64
 _PAIR: Final = 2
+_FOUR: Final = 4
 
 
 def item_at(items: Sequence[T], index: int) -> T | None:
@@ -153,6 +154,24 @@ def whole_match(pattern: BytesPattern, data: bytes) -> tuple[bytes, ...] | None:
     """The groups of a match of all of `data` (an absent group is b""), or None when it does not match whole."""
     found = pattern.fullmatch(data)
     return None if found is None else found.groups(b"")
+
+
+def two_groups(pattern: BytesPattern, data: bytes) -> tuple[bytes, bytes] | None:
+    """The groups of a match of all of `data`, an absent one as b"", or None as for `four_groups`."""
+    found = pattern.fullmatch(data) if pattern.groups == _PAIR else None
+    return None if found is None else (found.group(1) or b"", found.group(2) or b"")
+
+
+def four_groups(pattern: BytesPattern, data: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
+    """The groups of a match of all of `data`, or None when it does not match whole or the pattern has other than four.
+
+    As `whole_match`, in a shape that can be unpacked: the first line of every HTTP message comes through here.
+    """
+    found = pattern.fullmatch(data) if pattern.groups == _FOUR else None
+    if found is None:
+        return None
+    first, second, third, fourth = found.groups(b"")
+    return first, second, third, fourth
 
 
 def match_at(pattern: BytesPattern, data: bytes, at: int) -> tuple[int, tuple[bytes, ...]] | None:
