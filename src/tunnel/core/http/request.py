@@ -1,0 +1,213 @@
+"""One request head, parsed once at the door: what routing, framing and forwarding all go by."""
+
+from typing import Final, final
+
+from tunnel.core.base.limits import Limits
+from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
+from tunnel.core.base.partial import four_groups
+from tunnel.core.http.diagnosis import request_fault
+from tunnel.core.http.errors import (
+    BadFieldValue,
+    BadHost,
+    BodyTooLong,
+    ConnectAsked,
+    FramingError,
+    HostMissing,
+    RequestError,
+    TraceWithBody,
+    UnknownExpectation,
+    UpgradeWithBody,
+    clipped,
+)
+from tunnel.core.http.fields import (
+    CONTENT_LENGTH,
+    EXPECT,
+    HOST,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    connection_options,
+    field_list,
+    keeps_alive,
+    noted_fields,
+    upgrade_offer,
+)
+from tunnel.core.http.framing import declared_length
+from tunnel.core.http.grammar import REQUEST_HEAD
+from tunnel.core.http.host import host_of
+from tunnel.core.http.target import reduced_target
+
+_CONNECT: Final = b"CONNECT"
+_TRACE: Final = b"TRACE"
+_CONTINUE: Final = b"100-continue"
+
+# Most requests have none of these; one shared value each saves three allocations a request.
+_NO_BODY: Final = Success(0)
+_NO_UPGRADE: Final = Success(b"")
+_UNASKED: Final = False
+_NO_EXPECTATION: Final = Success(_UNASKED)
+
+
+@final
+class RequestHead:
+    """A request that has exactly one reading; built by `parse_request_head` and nowhere else."""
+
+    def __init__(
+        self,
+        *,
+        method: bytes,
+        target: bytes,
+        minor: int,
+        fields: list[tuple[bytes, bytes]],
+        host: str,
+        host_value: bytes,
+        length: int,
+        connection_options: tuple[bytes, ...],
+        upgrade: bytes,
+        keep_alive: bool,
+        expects_continue: bool,
+    ) -> None:
+        self.method: Final = method
+        """A token without lower-case letters, never CONNECT."""
+        self.target: Final = target
+        """The origin-form byte for byte as it came, or `*`."""
+        self.minor: Final = minor
+        """0 or 1, of HTTP/1.x."""
+        self.fields: Final = fields
+        """Names as they came, values without SP and HTAB around them; the list is not to be changed."""
+        self.host: Final = host
+        """Lower case, no port, no dot at the end: the one value that routes and authorises."""
+        self.host_value: Final = host_value
+        """The Host field value as it came."""
+        self.length: Final = length
+        """Bytes of body (0 when none was declared), or CHUNKED."""
+        self.connection_options: Final = connection_options
+        """In lower case, in order."""
+        self.upgrade: Final = upgrade
+        """The protocols a valid upgrade offers, without those that are HTTP again; b"" when it is none."""
+        self.keep_alive: Final = keep_alive
+        """Whether the visitor will take another response on this connection."""
+        self.expects_continue: Final = expects_continue
+        """Whether the visitor may wait for a 100 before it sends the body that is declared."""
+
+
+def parse_request_head(raw: bytes, limits: Limits) -> Outcome[RequestHead, RequestError]:
+    """The request of a whole head, its final empty line included, or the reason why nobody should act on it.
+
+    RFC 9112 sections 3, 5 and 6, made stricter by ADR 0005: what two readers could read differently is refused.
+    """
+    parts = four_groups(REQUEST_HEAD, raw)
+    if parts is None or len(raw) > limits.head_bytes_max:
+        return Failure(request_fault(raw, limits))
+    method, target, minor, block = parts
+    if method == _CONNECT:
+        return Failure(ConnectAsked())
+    listed = field_list(block, limits)
+    if not isinstance(listed, Success):
+        return listed
+    fields = value_of(listed)
+    noting = noted_fields(fields)
+    if not isinstance(noting, Success):
+        return noting
+    noted = value_of(noting)
+    host_value = noted.get(HOST)
+    if host_value is None:
+        return Failure(HostMissing())
+    host = host_of(host_value)
+    if host is None:
+        return Failure(BadHost(clipped(host_value)))
+    if not target.startswith(b"/") or len(target) > limits.target_bytes_max:
+        reduced = reduced_target(method, target, host_value, limits)
+        if not isinstance(reduced, Success):
+            return reduced
+        target = value_of(reduced)
+    return _request(
+        method=method,
+        target=target,
+        minor=0 if minor == b"0" else 1,
+        fields=fields,
+        host=host,
+        host_value=host_value,
+        noted=noted,
+        limits=limits,
+    )
+
+
+def _request(
+    *,
+    method: bytes,
+    target: bytes,
+    minor: int,
+    fields: list[tuple[bytes, bytes]],
+    host: str,
+    host_value: bytes,
+    noted: dict[bytes, bytes],
+    limits: Limits,
+) -> Outcome[RequestHead, RequestError]:
+    """The request, once it is clear where its body ends and what its Connection, Upgrade and Expect fields want."""
+    framing = _length(method, minor, noted, limits)
+    if not isinstance(framing, Success):
+        return framing
+    length = value_of(framing)
+    connection = connection_options(noted)
+    if not isinstance(connection, Success):
+        return connection
+    options = value_of(connection)
+    upgrading = _upgrade(minor, options, noted, length)
+    if not isinstance(upgrading, Success):
+        return upgrading
+    expecting = _expects_continue(minor, noted, length)
+    if not isinstance(expecting, Success):
+        return expecting
+    head = RequestHead(
+        method=method,
+        target=target,
+        minor=minor,
+        fields=fields,
+        host=host,
+        host_value=host_value,
+        length=length,
+        connection_options=options,
+        upgrade=value_of(upgrading),
+        keep_alive=keeps_alive(minor, options),
+        expects_continue=value_of(expecting),
+    )
+    return Success(head)
+
+
+def _length(
+    method: bytes, minor: int, noted: dict[bytes, bytes], limits: Limits
+) -> Outcome[int, FramingError | BodyTooLong | TraceWithBody]:
+    """Bytes of body, or CHUNKED. A request without either field has none, whatever its method (RFC 9112 6.3)."""
+    if CONTENT_LENGTH not in noted and TRANSFER_ENCODING not in noted:
+        return _NO_BODY
+    declared = declared_length(noted, minor)
+    if not isinstance(declared, Success):
+        return declared
+    length = value_of(declared)
+    if length > limits.request_body_bytes_max:
+        return Failure(BodyTooLong(limits.request_body_bytes_max))
+    if length != 0 and method == _TRACE:
+        return Failure(TraceWithBody())
+    return declared
+
+
+def _upgrade(
+    minor: int, options: tuple[bytes, ...], noted: dict[bytes, bytes], length: int
+) -> Outcome[bytes, BadFieldValue | UpgradeWithBody]:
+    """What the request may switch to: nothing in HTTP/1.0, nor without `Connection: upgrade` (RFC 9110 section 7.8)."""
+    if UPGRADE not in noted or UPGRADE not in options or minor == 0:
+        return _NO_UPGRADE
+    offered = upgrade_offer(noted)
+    if length != 0 and isinstance(offered, Success) and value_of(offered):
+        return Failure(UpgradeWithBody(clipped(value_of(offered))))
+    return offered
+
+
+def _expects_continue(minor: int, noted: dict[bytes, bytes], length: int) -> Outcome[bool, UnknownExpectation]:
+    """Whether a 100 is waited for; HTTP/1.0 knows no expectations (RFC 9110 section 10.1.1)."""
+    value = noted.get(EXPECT)
+    if value is None or minor == 0:
+        return _NO_EXPECTATION
+    if value.lower() != _CONTINUE:
+        return Failure(UnknownExpectation(clipped(value)))
+    return Success(length != 0)
