@@ -1,0 +1,1 @@
+"""The wall: every rule our code keeps, each with the check that enforces it (spec/wall.md)."""
