@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import final
 
+from typing_extensions import override
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,7 @@ class Address:
     host: str
     port: int
 
+    @override
     def __str__(self) -> str:
         """`host:port`, an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

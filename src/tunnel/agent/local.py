@@ -1,0 +1,311 @@
+"""One visitor's stream at the agent: a local connection of its own, and bytes passed both ways untouched."""
+
+import asyncio
+import ssl
+from enum import Enum
+from typing import Final, Protocol, final
+
+from typing_extensions import override
+
+from tunnel.agent.settings import AgentSettings
+from tunnel.core.base.ids import EndpointId, Instant, StreamId
+from tunnel.core.base.limits import READ_BYTES
+from tunnel.core.base.outcome import Success, value_of
+from tunnel.core.link.preface import PrefaceReader, StreamPreface, StreamReply, encode_reply
+from tunnel.core.relay.tap import Tap
+from tunnel.drive.guard import guarded
+from tunnel.drive.link import Link
+from tunnel.drive.reading import read_buffer
+from tunnel.drive.transport import stream_transport
+from tunnel.observe.events import EventSink, ExchangeDone, LocalUnreachable
+
+
+@final
+class _State(Enum):
+    PREFACE = "awaiting the preface"
+    CONNECTING = "connecting"
+    PIPING = "piping"
+    DROPPING = "without a local connection; what still comes is dropped"
+    OVER = "over"
+
+
+class Host(Protocol):
+    """The link that a pipe lives on."""
+
+    def exposes(self, endpoint: EndpointId) -> bool:
+        """Whether the endpoint is granted now."""
+
+    def on_pipe_over(self) -> None:
+        """The pipe is done with, once."""
+
+
+@final
+class LocalGround:
+    """What all pipes of one agent share."""
+
+    def __init__(
+        self, settings: AgentSettings, tls: ssl.SSLContext | None, events: EventSink, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.service: Final = settings.local
+        self.limits: Final = settings.limits
+        self.requests_shown: Final = settings.requests_shown
+        self.tls: Final = tls
+        self.events: Final = events
+        self.loop: Final = loop
+        self.buffer: Final = read_buffer()
+
+
+@final
+class LocalPipe(asyncio.BufferedProtocol):
+    """A byte pipe between a stream and a local connection. Finished when both have ended or either broke."""
+
+    def __init__(self, link: Link, stream: StreamId, ground: LocalGround, host: Host) -> None:
+        self._host: Final = host
+        self._link: Final = link
+        self._stream: Final = stream
+        self._ground: Final = ground
+        self._loop: Final = ground.loop
+        self._tap: Final = Tap(ground.limits) if ground.requests_shown else None
+        self._preface: Final = PrefaceReader()
+        self._state = _State.PREFACE
+        self._held: list[bytes] = []
+        """What came before the local connection stood; the stream's window bounds it, for its credit waits."""
+        self._owed = 0
+        self._transport: asyncio.Transport | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_paused = False
+        self._is_reading = True
+        self._stream_ended = False
+        self._local_ended = False
+
+    # The stream.
+
+    def on_stream_data(self, data: bytes, now: Instant) -> None:
+        """Bytes of the visitor."""
+        self._owed += len(data)
+        match self._state:
+            case _State.PIPING:
+                self._to_local(data, now)
+            case _State.PREFACE:
+                self._read_preface(data)
+            case _State.CONNECTING:
+                self._held.append(data)
+            case _State.DROPPING | _State.OVER:
+                self._return_credit()
+
+    def on_stream_end(self, now: Instant) -> None:
+        """The visitor's side is done."""
+        self._stream_ended = True
+        if self._state is _State.PIPING:
+            self._end_local()
+        elif self._state is not _State.CONNECTING:
+            self._finish(reset=False)
+
+    def on_stream_reset(self, now: Instant) -> None:
+        """Nobody wants this any more."""
+        if self._state is not _State.OVER:
+            self._state = _State.OVER
+            self._drop_local()
+            self._host.on_pipe_over()
+
+    def on_stream_writable(self, now: Instant) -> None:
+        """The stream takes data again."""
+        if not self._is_reading and self._transport is not None and not self._transport.is_closing():
+            self._is_reading = True
+            self._transport.resume_reading()
+
+    # The local connection.
+
+    @override
+    @guarded
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = stream_transport(transport)
+        self._transport = stream
+        stream.set_write_buffer_limits(high=READ_BYTES)
+        if self._state is not _State.CONNECTING:
+            stream.abort()
+            return
+        self._state = _State.PIPING
+        self._link.send(self._stream, encode_reply(StreamReply.CONNECTED))
+        held, self._held = b"".join(self._held), []
+        if held:
+            self._to_local(held, Instant(self._loop.time()))
+        if self._stream_ended:
+            self._end_local()
+
+    @override
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._ground.buffer
+
+    @override
+    @guarded
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._ground.buffer[:nbytes])
+        if self._state is not _State.PIPING:
+            return
+        if self._tap is not None:
+            self._tap.receive_down(data, Instant(self._loop.time()))
+            self._tell(self._tap)
+        queued = self._link.send(self._stream, data)
+        if queued > self._ground.limits.stream_queue_bytes and self._transport is not None:
+            self._is_reading = False
+            self._transport.pause_reading()
+
+    @override
+    @guarded
+    def eof_received(self) -> bool:
+        self._end_stream()
+        return self._ground.tls is None and not self._stream_ended
+
+    @override
+    @guarded
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._state is not _State.PIPING:
+            return
+        if exc is not None:
+            self._finish(reset=True)
+        else:
+            # Everything it said is queued, with the FIN behind it: a reset now would take that back.
+            self._state = _State.DROPPING
+            self._return_credit()
+            self._end_stream()
+
+    @override
+    @guarded
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    @override
+    @guarded
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._return_credit()
+
+    def abort_session(self) -> None:
+        """End stream and connection at once."""
+        self._finish(reset=True)
+
+    # Helpers.
+
+    def _read_preface(self, data: bytes) -> None:
+        read = self._preface.receive(data)
+        if not isinstance(read, Success):
+            self._finish(reset=True)
+            return
+        preface = value_of(read)
+        if preface is not None:
+            self._begin(preface)
+
+    def _begin(self, preface: StreamPreface) -> None:
+        if not self._host.exposes(preface.endpoint):
+            self._refuse(StreamReply.UNKNOWN_ENDPOINT)
+            return
+        rest = self._preface.take_rest()
+        if rest:
+            self._held.append(rest)
+        self._state = _State.CONNECTING
+        self._task = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        """Connect; every way this can fail is a reply on the stream."""
+        address = self._ground.service.address
+        try:
+            async with asyncio.timeout(self._ground.limits.connect_seconds_max):
+                await self._loop.create_connection(
+                    lambda: self,
+                    address.host,
+                    address.port,
+                    ssl=self._ground.tls,
+                    server_hostname=None if self._ground.tls is None else address.host,
+                )
+        except TimeoutError:
+            self._fail(StreamReply.TIMED_OUT, f"no connection within {self._ground.limits.connect_seconds_max:g} s")
+        except ConnectionRefusedError:
+            self._fail(StreamReply.REFUSED, "connection refused")
+        except ssl.SSLError as cause:
+            self._fail(StreamReply.TLS_FAILED, cause.reason or str(cause))
+        except OSError as cause:
+            self._fail(StreamReply.UNREACHABLE, cause.strerror or str(cause))
+
+    def _fail(self, reply: StreamReply, reason: str) -> None:
+        self._ground.events.emit(LocalUnreachable(str(self._ground.service.address), reason))
+        self._refuse(reply)
+
+    def _refuse(self, reply: StreamReply) -> None:
+        """Say why there is no connection, end our side, and drop what the visitor still sends."""
+        if self._state is _State.OVER:
+            return
+        self._state = _State.DROPPING
+        self._held = []
+        self._return_credit()
+        self._link.send(self._stream, encode_reply(reply))
+        self._link.end(self._stream)
+        if self._stream_ended:
+            self._finish(reset=False)
+
+    def _to_local(self, data: bytes, now: Instant) -> None:
+        if self._tap is not None:
+            self._tap.receive_up(data, now)
+        if self._transport is not None:
+            self._transport.write(data)
+            if not self._is_paused:
+                self._return_credit()
+
+    def _end_local(self) -> None:
+        """Pass the visitor's FIN on; when the local service had ended too, that is the end."""
+        transport = self._transport
+        if self._local_ended:
+            self._finish(reset=False)
+        elif transport is not None and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
+
+    def _end_stream(self) -> None:
+        """Pass the local service's FIN on."""
+        if not self._local_ended:
+            self._local_ended = True
+            if self._tap is not None:
+                self._tap.on_down_end(Instant(self._loop.time()))
+                self._tell(self._tap)
+            self._link.end(self._stream)
+            if self._stream_ended:
+                self._finish(reset=False)
+
+    def _tell(self, tap: Tap) -> None:
+        for seen in tap.poll_seen():
+            self._ground.events.emit(
+                ExchangeDone(
+                    request_id=seen.request_id,
+                    name="",
+                    method=seen.method,
+                    target=seen.target,
+                    status=seen.status,
+                    milliseconds=seen.seconds * 1000,
+                    outcome="ok",
+                    bytes_up=0,
+                    bytes_down=0,
+                    peer="",
+                )
+            )
+
+    def _finish(self, *, reset: bool) -> None:
+        if self._state is not _State.OVER:
+            self._state = _State.OVER
+            self._return_credit()
+            self._link.leave(self._stream, reset=reset)
+            self._drop_local(abort=reset)
+            self._host.on_pipe_over()
+
+    def _drop_local(self, *, abort: bool = True) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        if self._transport is not None:
+            if abort:
+                self._transport.abort()
+            else:
+                self._transport.close()
+
+    def _return_credit(self) -> None:
+        if self._owed:
+            self._link.return_credit(self._stream, self._owed)
+            self._owed = 0

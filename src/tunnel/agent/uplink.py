@@ -1,0 +1,195 @@
+"""One link of the agent, from TLS to its end: hello, the endpoint, and a pipe for each visitor's stream."""
+
+import asyncio
+from typing import Final, assert_never, final
+
+from tunnel import __version__
+from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised
+from tunnel.agent.local import LocalGround, LocalPipe
+from tunnel.agent.settings import AgentSettings
+from tunnel.core.base.ids import EndpointId, Instant, StreamId
+from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.link.agent_side import AgentConversation, AgentEvent
+from tunnel.core.link.errors import describe
+from tunnel.core.link.messages import DenialCode, Denied, Drain, Fenced, Granted, RefusalCode, Refused, Welcome
+from tunnel.core.mux.session import Role
+from tunnel.core.token.token import EndpointKind
+from tunnel.drive.alarm import Alarm
+from tunnel.drive.link import Link, StreamHandler
+from tunnel.observe.events import AgentReady
+
+SOFTWARE: Final = f"tunnel {__version__}"
+
+_TRANSIENT: Final = frozenset(
+    (
+        RefusalCode.TOO_SLOW,
+        RefusalCode.SHUTTING_DOWN,
+        RefusalCode.SUPERSEDED,
+        RefusalCode.TOO_MANY_SESSIONS,
+        RefusalCode.NOT_YET_VALID,
+    )
+)
+"""Refusals that another try may mend."""
+
+
+@final
+class Uplink:
+    """The agent's side of one link. `closed` is set at its end; `leaving` when a successor should be dialled."""
+
+    def __init__(self, settings: AgentSettings, ground: LocalGround, instance: bytes, name: str) -> None:
+        now = Instant(ground.loop.time())
+        self._settings: Final = settings
+        self._ground: Final = ground
+        self._instance: Final = instance
+        self._name: Final = name
+        self._conversation: Final = AgentConversation(settings.limits, now)
+        self._alarm: Final = Alarm(ground.loop, self)
+        self._control: StreamId | None = None
+        self._endpoint: EndpointId | None = None
+        self.link: Final = Link(Role.CLIENT, settings.limits, self, ground.loop, ground.buffer)
+        self.closed: Final = asyncio.Event()
+        self.leaving: Final = asyncio.Event()
+        self._endpoints: Final[set[EndpointId]] = set()
+        self._visitors = 0
+        self._visitor_left: Final = asyncio.Event()
+        self.granted_name = ""
+        self.reason = ""
+        self.end: AgentEnd | None = None
+        """Set when going on makes no sense."""
+
+    def withdraw(self) -> None:
+        """Give the endpoint up and open nothing more; what runs goes on."""
+        if self._endpoint is not None:
+            self._conversation.withdraw(self._endpoint)
+            self._say()
+        self.link.go_away()
+
+    async def no_visitors(self) -> None:
+        """Return once no visitor's stream is left or the link is gone."""
+        while self._visitors and not self.closed.is_set():
+            self._visitor_left.clear()
+            await self._visitor_left.wait()
+
+    # The visitors' streams.
+
+    def exposes(self, endpoint: EndpointId) -> bool:
+        """Whether the server granted this endpoint on this link and did not take it back."""
+        return endpoint in self._endpoints
+
+    def on_pipe_over(self) -> None:
+        """One visitor's stream is done with."""
+        self._visitors -= 1
+        self._visitor_left.set()
+
+    # The link.
+
+    def on_link_up(self, link: Link, now: Instant) -> None:
+        """TLS stands and has verified the server: say hello, ask for the name."""
+        opened = link.open_stream(self)
+        if not isinstance(opened, Success):
+            link.close("the control stream could not be opened")
+            return
+        self._control = value_of(opened)
+        self._conversation.hello(self._settings.token, self._instance, SOFTWARE)
+        self._endpoint = self._conversation.expose(EndpointKind.HTTP, self._name, self._settings.host_header)
+        self._alarm.set_by(self._conversation.next_deadline() or now)
+        self._say()
+
+    def on_stream_opened(self, stream: StreamId, now: Instant) -> StreamHandler | None:
+        """A visitor's connection comes through."""
+        self._visitors += 1
+        return LocalPipe(self.link, stream, self._ground, self)
+
+    def on_peer_leaving(self, now: Instant) -> None:
+        """The server opens nothing more here."""
+        self.leaving.set()
+
+    def on_link_closed(self, reason: str, now: Instant) -> None:
+        """The link is gone; visitors' streams have been told."""
+        self._alarm.cancel()
+        self._forget_endpoint()
+        self.reason = self.reason or reason
+        self.closed.set()
+        self._visitor_left.set()
+        self.leaving.set()
+
+    # The control stream.
+
+    def on_stream_data(self, data: bytes, now: Instant) -> None:
+        """The server said something."""
+        if self._control is not None:
+            self.link.return_credit(self._control, len(data))
+        received = self._conversation.receive(data, now)
+        if isinstance(received, Success):
+            for event in value_of(received):
+                self._take(event)
+        else:
+            self._fail(describe(error_of(received)))
+        self._say()
+
+    def on_stream_end(self, now: Instant) -> None:
+        """Without a control stream there is no link."""
+        self._fail("the server ended the control stream")
+
+    def on_stream_reset(self, now: Instant) -> None:
+        """Likewise."""
+        self._fail("the server reset the control stream")
+
+    def on_stream_writable(self, now: Instant) -> None:
+        """Control messages are few; nobody waits for this."""
+
+    def on_alarm(self, now: Instant) -> Instant:
+        """The server has not answered the hello in time."""
+        late = self._conversation.on_time(now)
+        if not isinstance(late, Success):
+            self._fail(describe(error_of(late)))
+        return self._conversation.next_deadline() or Instant(now + self._settings.limits.idle_seconds_max)
+
+    def abort_session(self) -> None:
+        """End the link at once."""
+        self.link.abort_session()
+
+    # Helpers.
+
+    def _take(self, event: AgentEvent) -> None:
+        match event:
+            case Welcome() | Drain():
+                pass
+            case Granted(endpoint=endpoint, name=name, url=url, epoch=epoch):
+                self._endpoints.add(endpoint)
+                self.granted_name = name
+                self._ground.events.emit(AgentReady(url, name, epoch))
+            case Refused(code=code, detail=detail):
+                if code not in _TRANSIENT:
+                    self.end = NotAuthorised(code.name.lower().replace("_", "-"), detail)
+                self._fail(detail)
+            case Denied(code=code, detail=detail):
+                self._denied(code, detail)
+            case Fenced(detail=detail):
+                self.end = NameDenied(self.granted_name, detail)
+                self._fail(detail)
+            case _:
+                assert_never(event)
+        if isinstance(event, Drain):
+            self.leaving.set()
+
+    def _denied(self, code: DenialCode, detail: str) -> None:
+        if code is DenialCode.NAME_TAKEN:
+            self.end = NameDenied(self._name, detail)
+        elif code is not DenialCode.SHUTTING_DOWN:
+            self.end = NotAuthorised(code.name.lower().replace("_", "-"), detail)
+        self._fail(detail)
+
+    def _fail(self, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.link.close(reason)
+
+    def _say(self) -> None:
+        if self._control is not None:
+            words = self._conversation.poll_output()
+            if words:
+                self.link.send(self._control, words)
+
+    def _forget_endpoint(self) -> None:
+        if self._endpoint is not None:
+            self._endpoints.discard(self._endpoint)

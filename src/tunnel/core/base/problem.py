@@ -1,0 +1,99 @@
+"""What can go wrong with an exchange, as the visitor is told: a code, a status, the hop that failed (RELAY-FAIL)."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, final
+
+
+@final
+class Hop(Enum):
+    """Who could not go on."""
+
+    VISITOR = "visitor"
+    EDGE = "edge"
+    LINK = "link"
+    LOCAL = "local"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One failure answer. `code` is stable for programs, `title` is for people; `retry_seconds` 0: no Retry-After."""
+
+    code: str
+    status: int
+    hop: Hop
+    title: str
+    advice: str
+    retry_seconds: int = 0
+
+
+UNKNOWN_NAME: Final = Problem(
+    "unknown-name",
+    404,
+    Hop.EDGE,
+    "No tunnel has this name",
+    "Check the address, or start the agent that should answer.",
+)
+WRONG_HOST: Final = Problem(
+    "wrong-host", 421, Hop.EDGE, "This server does not answer for that host", "Use a name below this server's domain."
+)
+AGENT_OFFLINE: Final = Problem(
+    "agent-offline", 503, Hop.LINK, "The agent of this tunnel is offline", "It was here before; try again shortly.", 5
+)
+NOT_PERMITTED: Final = Problem(
+    "not-permitted", 403, Hop.EDGE, "The tunnel's token no longer permits this", "Its owner needs a new token."
+)
+LINK_BUSY: Final = Problem(
+    "link-busy", 429, Hop.LINK, "The tunnel carries as many requests as it may", "Try again shortly.", 1
+)
+TOO_MANY_CONNECTIONS: Final = Problem(
+    "too-many-connections", 429, Hop.EDGE, "Too many connections from this address", "Close some, then try again.", 1
+)
+SERVER_FULL: Final = Problem(
+    "server-full", 503, Hop.EDGE, "The server holds as many connections as it may", "Try again shortly.", 5
+)
+DRAINING: Final = Problem("draining", 503, Hop.EDGE, "The server is shutting down", "Try again shortly.", 1)
+LINK_LOST: Final = Problem(
+    "link-lost",
+    502,
+    Hop.LINK,
+    "The link to the agent broke during the request",
+    "It may or may not have been processed.",
+)
+LINK_BROKE_PROTOCOL: Final = Problem(
+    "link-broke-protocol", 502, Hop.LINK, "The agent did not speak the tunnel protocol", "Update the agent."
+)
+LOCAL_REFUSED: Final = Problem(
+    "local-refused", 502, Hop.LOCAL, "The local service refused the connection", "Start the service behind the agent."
+)
+LOCAL_UNREACHABLE: Final = Problem(
+    "local-unreachable", 502, Hop.LOCAL, "The agent cannot reach the local service", "Check the agent's target."
+)
+LOCAL_TLS_FAILED: Final = Problem(
+    "local-tls-failed", 502, Hop.LOCAL, "The local service's certificate did not verify", "Check the agent's target."
+)
+LOCAL_CONNECT_TIMEOUT: Final = Problem(
+    "local-connect-timeout", 504, Hop.LOCAL, "The local service did not accept in time", "Check the agent's target."
+)
+LOCAL_OVERLOADED: Final = Problem(
+    "local-overloaded", 503, Hop.LOCAL, "The agent cannot open more local connections", "Try again shortly.", 1
+)
+LOCAL_BROKE_PROTOCOL: Final = Problem(
+    "local-broke-protocol", 502, Hop.LOCAL, "The local service's answer is not valid HTTP/1.1", "See the detail."
+)
+LOCAL_CLOSED_EARLY: Final = Problem(
+    "local-closed-early", 502, Hop.LOCAL, "The local service closed before it answered", "See its own log."
+)
+LOCAL_TIMEOUT: Final = Problem(
+    "local-timeout", 504, Hop.LOCAL, "The local service did not answer in time", "See its own log."
+)
+LOCAL_STALLED: Final = Problem(
+    "local-stalled", 504, Hop.LOCAL, "The local service stopped taking the request", "See its own log."
+)
+REQUEST_TIMEOUT: Final = Problem(
+    "request-timeout", 408, Hop.VISITOR, "The request did not arrive in time", "Send it again without a pause."
+)
+REQUEST_CUT_SHORT: Final = Problem(
+    "request-cut-short", 400, Hop.VISITOR, "The request body ended before its declared length", "Send all of it."
+)

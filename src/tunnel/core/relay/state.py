@@ -1,0 +1,55 @@
+"""What one public connection knows about itself; only the functions of this folder change it."""
+
+from enum import Enum
+from typing import Final, final
+
+from tunnel.core.base.ids import Instant
+from tunnel.core.base.limits import Limits
+from tunnel.core.http.forward import Visitor
+from tunnel.core.relay.actions import Action
+from tunnel.core.relay.exchange import Exchange
+from tunnel.core.relay.leg import Leg
+from tunnel.core.relay.request_side import RequestSide
+from tunnel.core.relay.waits import Patience
+from tunnel.core.route.table import RouteTable
+
+
+@final
+class Phase(Enum):
+    """Where a connection stands."""
+
+    BETWEEN = "between exchanges"
+    EXCHANGE = "in an exchange"
+    UPGRADED = "a pipe after 101"
+    LINGERING = "answered; draining what still comes"
+    CLOSED = "closed"
+
+
+@final
+class EdgeState:
+    """The state of one public connection, shared by the steps on its requests, its responses and its ends."""
+
+    def __init__(
+        self, visitor: Visitor, table: RouteTable, zone: str, limits: Limits, id_prefix: str, now: Instant
+    ) -> None:
+        self.visitor: Final = visitor
+        self.table: Final = table
+        self.zone: Final = zone
+        self.limits: Final = limits
+        self.id_prefix: Final = id_prefix
+        self.request: Final = RequestSide(limits)
+        self.patience: Final = Patience(limits, now)
+        self.actions: list[Action] = []
+        self.phase = Phase.BETWEEN
+        self.exchange: Exchange | None = None
+        self.leg: Leg | None = None
+        self.count = 0
+        """Exchanges begun."""
+        self.lingered = 0
+        """Bytes drained since the last answer."""
+        self.is_draining = False
+        self.visitor_has_ended = False
+        self.visitor_is_stuck = False
+        """What we sent waits in front of the visitor."""
+        self.origin_is_stuck = False
+        """The stream holds as much unsent data as it may."""

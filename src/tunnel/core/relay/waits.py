@@ -1,0 +1,86 @@
+"""What a public connection is waiting for, and how long it may: one kind at a time, one deadline."""
+
+from enum import Enum
+from typing import Final, Literal, final
+
+from tunnel.core.base.ids import Instant
+from tunnel.core.base.limits import Limits
+
+
+@final
+class Wait(Enum):
+    """The one thing awaited."""
+
+    NEXT_REQUEST = "next-request"
+    REST_OF_HEAD = "rest-of-head"
+    REQUEST_BODY = "request-body"
+    LOCAL_TAKES_BODY = "local-takes-body"
+    RESPONSE_HEAD = "response-head"
+    RESPONSE_BODY = "response-body"
+    VISITOR_TAKES = "visitor-takes"
+    UPGRADED = "upgraded"
+    HALF_CLOSED = "half-closed"
+    LINGER = "linger"
+    NOTHING = "nothing"
+
+
+_FIXED: Final = frozenset(
+    (Wait.REST_OF_HEAD, Wait.RESPONSE_HEAD, Wait.VISITOR_TAKES, Wait.LOCAL_TAKES_BODY, Wait.LINGER)
+)
+"""Waits whose clock is not started anew by a little progress: a drip must not keep them alive."""
+
+NEVER: Final = Instant(float(1 << 62))
+
+
+def seconds_for(wait: Wait, limits: Limits) -> float:
+    """How long `wait` may last, in seconds."""
+    match wait:
+        case Wait.NEXT_REQUEST:
+            return limits.idle_seconds_max
+        case Wait.REST_OF_HEAD:
+            return limits.head_seconds_max
+        case Wait.REQUEST_BODY:
+            return limits.body_stall_seconds_max
+        case Wait.RESPONSE_HEAD | Wait.LOCAL_TAKES_BODY:
+            return limits.response_head_seconds_max
+        case Wait.RESPONSE_BODY:
+            return limits.response_stall_seconds_max
+        case Wait.VISITOR_TAKES:
+            return limits.write_stall_seconds_max
+        case Wait.UPGRADED | Wait.HALF_CLOSED | Wait.LINGER | Wait.NOTHING:
+            return _seconds_at_the_end(wait, limits)
+
+
+def _seconds_at_the_end(
+    wait: Literal[Wait.UPGRADED, Wait.HALF_CLOSED, Wait.LINGER, Wait.NOTHING], limits: Limits
+) -> float:
+    match wait:
+        case Wait.UPGRADED:
+            return limits.upgraded_idle_seconds_max
+        case Wait.HALF_CLOSED:
+            return limits.half_closed_seconds_max
+        case Wait.LINGER:
+            return limits.linger_seconds_max
+        case Wait.NOTHING:
+            return NEVER
+
+
+@final
+class Patience:
+    """The current wait and its deadline."""
+
+    def __init__(self, limits: Limits, now: Instant) -> None:
+        self._limits: Final = limits
+        self.wait = Wait.NEXT_REQUEST
+        self.deadline = Instant(now + limits.idle_seconds_max)
+
+    def await_next(self, wait: Wait, now: Instant) -> None:
+        """Wait for `wait` from now on; a fixed wait that goes on keeps the deadline it had."""
+        if wait is self.wait and wait in _FIXED:
+            return
+        self.wait = wait
+        self.deadline = Instant(now + seconds_for(wait, self._limits))
+
+    def renew(self, now: Instant) -> None:
+        """Real progress was made: the current wait starts anew."""
+        self.deadline = Instant(now + seconds_for(self.wait, self._limits))

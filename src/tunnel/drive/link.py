@@ -1,0 +1,302 @@
+"""One link: a yamux session on a TLS connection, driven by the event loop's callbacks.
+
+Bytes move here and nowhere else: one read becomes one `receive`, everything that is to be sent in one turn of
+the loop becomes one write. Who uses the link gives a handler for each stream.
+"""
+
+import asyncio
+from typing import Final, Protocol, final
+
+from typing_extensions import override
+
+from tunnel.core.base.ids import Instant, StreamId
+from tunnel.core.base.limits import READ_BYTES, Limits
+from tunnel.core.base.outcome import Outcome, Success, error_of, value_of
+from tunnel.core.mux.errors import CannotOpen, describe
+from tunnel.core.mux.events import (
+    Event,
+    PeerGoingAway,
+    StreamData,
+    StreamEnded,
+    StreamOpened,
+    StreamReset,
+    StreamWritable,
+)
+from tunnel.core.mux.session import Role, Session
+from tunnel.drive.alarm import Alarm
+from tunnel.drive.guard import guarded
+from tunnel.drive.tls import speaks_tunnel
+from tunnel.drive.transport import stream_transport
+
+_WRITE_HIGH_BYTES: Final = 256 * 1024
+_WRITE_LOW_BYTES: Final = 64 * 1024
+
+
+class StreamHandler(Protocol):
+    """Who reads one stream."""
+
+    def on_stream_data(self, data: bytes, now: Instant) -> None:
+        """Bytes came; their credit is returned by the handler once they have left us."""
+
+    def on_stream_end(self, now: Instant) -> None:
+        """The peer ended its side."""
+
+    def on_stream_reset(self, now: Instant) -> None:
+        """The stream is gone; the handler is already forgotten."""
+
+    def on_stream_writable(self, now: Instant) -> None:
+        """The stream's queue has room again."""
+
+
+class LinkOwner(Protocol):
+    """Who a link belongs to."""
+
+    def on_link_up(self, link: "Link", now: Instant) -> None:
+        """TLS stands; the session may be used."""
+
+    def on_stream_opened(self, stream: StreamId, now: Instant) -> StreamHandler | None:
+        """The peer opened a stream; answers who reads it, or None to reset it."""
+
+    def on_peer_leaving(self, now: Instant) -> None:
+        """The peer sent GOAWAY: it opens nothing more and accepts nothing more."""
+
+    def on_link_closed(self, reason: str, now: Instant) -> None:
+        """The link is gone, once; `reason` is for people."""
+
+
+@final
+class Link(asyncio.BufferedProtocol):
+    """The driver of one session. It is finished when its owner hears `on_link_closed`."""
+
+    def __init__(
+        self, role: Role, limits: Limits, owner: LinkOwner, loop: asyncio.AbstractEventLoop, buffer: memoryview
+    ) -> None:
+        self._role: Final = role
+        self._limits: Final = limits
+        self._owner: Final = owner
+        self._loop: Final = loop
+        self._session: Final = Session(role, limits, Instant(loop.time()))
+        self._alarm: Final = Alarm(loop, self)
+        self._handlers: Final[dict[StreamId, StreamHandler]] = {}
+        self._transport: asyncio.Transport | None = None
+        self._buffer: Final = buffer
+        self._is_paused = False
+        self._flush_is_due = False
+        self._reason = ""
+        self._is_closed = False
+
+    # What the owner and the handlers ask for.
+
+    @property
+    def live_streams(self) -> int:
+        """Streams open now, the control stream included."""
+        return self._session.live_streams
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the link is gone or about to go."""
+        return self._is_closed
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether a GOAWAY was sent or received."""
+        return self._session.is_draining
+
+    @property
+    def heard_at(self) -> Instant:
+        """When bytes last came from the peer."""
+        return self._session.heard_at
+
+    def peer(self) -> str:
+        """The peer's address, for people."""
+        name: object = None if self._transport is None else self._transport.get_extra_info("peername")
+        return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else "unknown"
+
+    def speaks_tunnel(self) -> bool:
+        """Whether the TLS handshake agreed on `tunnel/1`; nothing else may go on."""
+        return self._transport is not None and speaks_tunnel(self._transport.get_extra_info("ssl_object"))
+
+    def handlers(self) -> list[StreamHandler]:
+        """Everybody who reads a stream now."""
+        return list(self._handlers.values())
+
+    def open_stream(self, handler: StreamHandler) -> Outcome[StreamId, CannotOpen]:
+        """A new stream read by `handler`."""
+        opened = self._session.open_stream()
+        if isinstance(opened, Success):
+            self._handlers[value_of(opened)] = handler
+            self._flush_soon()
+        return opened
+
+    def send(self, stream: StreamId, data: bytes) -> int:
+        """Queue bytes; answers how many are now queued on the stream (0 when it is gone)."""
+        queued = self._session.send(stream, data)
+        self._flush_soon()
+        return value_of(queued) if isinstance(queued, Success) else 0
+
+    def end(self, stream: StreamId) -> None:
+        """FIN after what is queued."""
+        self._session.end(stream)
+        self._flush_soon()
+
+    def leave(self, stream: StreamId, *, reset: bool) -> None:
+        """Have no more to do with a stream: FIN, or RST when its peer may still send."""
+        self._handlers.pop(stream, None)
+        if reset:
+            self._session.reset(stream)
+        else:
+            self._session.end(stream)
+        self._flush_soon()
+
+    def return_credit(self, stream: StreamId, count: int) -> None:
+        """Let the peer send `count` more bytes: as many have left us."""
+        self._session.return_credit(stream, count)
+        if self._session.has_output:
+            self._flush_soon()
+
+    def go_away(self) -> None:
+        """Open and accept nothing more; what runs goes on (GOAWAY 0)."""
+        self._session.go_away(0)
+        self._flush_soon()
+
+    def close(self, reason: str) -> None:
+        """Send what is queued as far as the socket takes it, then close."""
+        if not self._is_closed:
+            self._reason = self._reason or reason
+            self._flush_now()
+            self._is_closed = True
+            if self._transport is not None:
+                self._transport.close()
+
+    def abort_session(self) -> None:
+        """Drop the connection at once."""
+        self._is_closed = True
+        self._reason = self._reason or "aborted"
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the event loop says.
+
+    @override
+    @guarded
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        stream = stream_transport(transport)
+        self._transport = stream
+        stream.set_write_buffer_limits(high=_WRITE_HIGH_BYTES, low=_WRITE_LOW_BYTES)
+        now = Instant(self._loop.time())
+        self._owner.on_link_up(self, now)
+        self._alarm.set_by(self._session.next_deadline())
+        self._flush_soon()
+
+    @override
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    @override
+    @guarded
+    def buffer_updated(self, nbytes: int) -> None:
+        now = Instant(self._loop.time())
+        received = self._session.receive(bytes(self._buffer[:nbytes]), now)
+        if isinstance(received, Success):
+            self._dispatch(value_of(received), now)
+        else:
+            self._dispatch(self._session.take_events(), now)
+            self.close(describe(error_of(received)))
+        if self._session.has_output:
+            self._flush_soon()
+
+    @override
+    @guarded
+    def eof_received(self) -> bool:
+        self._reason = self._reason or "the peer closed the connection"
+        return False
+
+    @override
+    @guarded
+    def connection_lost(self, exc: Exception | None) -> None:
+        now = Instant(self._loop.time())
+        self._is_closed = True
+        self._alarm.cancel()
+        self._dispatch(self._session.on_link_lost(), now)
+        for handler in self.handlers():
+            handler.on_stream_reset(now)
+        self._handlers.clear()
+        self._owner.on_link_closed(self._reason or (str(exc) if exc else "the connection was closed"), now)
+
+    @override
+    @guarded
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    @override
+    @guarded
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._flush_now()
+
+    def on_alarm(self, now: Instant) -> Instant:
+        """Heartbeat time: a ping goes out, or the silence has been too long."""
+        beaten = self._session.on_time(now)
+        if not isinstance(beaten, Success):
+            self._reason = describe(error_of(beaten))
+            self.abort_session()
+        self._flush_now()
+        return self._session.next_deadline()
+
+    # Helpers.
+
+    def _dispatch(self, events: list[Event], now: Instant) -> None:
+        for event in events:
+            if isinstance(event, StreamData):
+                handler = self._handlers.get(event.stream)
+                if handler is None:
+                    self._session.return_credit(event.stream, len(event.data))
+                else:
+                    handler.on_stream_data(event.data, now)
+            else:
+                self._dispatch_rare(event, now)
+
+    def _dispatch_rare(self, event: Event, now: Instant) -> None:
+        if isinstance(event, StreamEnded):
+            handler = self._handlers.get(event.stream)
+            if handler is not None:
+                handler.on_stream_end(now)
+        elif isinstance(event, StreamReset):
+            handler = self._handlers.pop(event.stream, None)
+            if handler is not None:
+                handler.on_stream_reset(now)
+        elif isinstance(event, StreamWritable):
+            handler = self._handlers.get(event.stream)
+            if handler is not None:
+                handler.on_stream_writable(now)
+        elif isinstance(event, StreamOpened):
+            reader = self._owner.on_stream_opened(event.stream, now)
+            if reader is None:
+                self._session.reset(event.stream)
+            else:
+                self._handlers[event.stream] = reader
+        elif isinstance(event, PeerGoingAway):
+            self._owner.on_peer_leaving(now)
+
+    def _flush_soon(self) -> None:
+        if not self._flush_is_due and not self._is_closed:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush)
+
+    @guarded
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        self._flush_now()
+
+    def _flush_now(self) -> None:
+        transport, session = self._transport, self._session
+        if transport is None or self._is_closed:
+            return
+        while not self._is_paused and session.has_output:
+            data = session.poll_output(READ_BYTES)
+            if not data:
+                break
+            transport.write(data)
+        events = session.take_events()
+        if events:
+            self._dispatch(events, Instant(self._loop.time()))

@@ -1,0 +1,58 @@
+"""TLS contexts: 1.3 only, ALPN `tunnel/1`, verification always on (LINK-TLS)."""
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, final
+
+from tunnel.core.base.outcome import Failure, Outcome, Success
+
+ALPN: Final = "tunnel/1"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TlsUnusable:
+    """A certificate, key or authority file that TLS cannot work with."""
+
+    path: str
+    detail: str
+
+
+def server_context(certificate: Path, key: Path | None) -> Outcome[ssl.SSLContext, TlsUnusable]:
+    """What the agents' listener presents; without `key`, the certificate file holds both."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols([ALPN])
+    context.num_tickets = 0  # an agent's link lives long; tickets would only cost memory and be tracked
+    try:
+        context.load_cert_chain(certificate, key)
+    except OSError as cause:  # ssl.SSLError is an OSError
+        return Failure(TlsUnusable(str(certificate), str(cause)))
+    return Success(context)
+
+
+def agent_context(authority: Path | None) -> Outcome[ssl.SSLContext, TlsUnusable]:
+    """What the agent trusts: the system's authorities, or only those in `authority`. Names are always checked."""
+    return _verifying(authority, ALPN)
+
+
+def local_context(authority: Path | None) -> Outcome[ssl.SSLContext, TlsUnusable]:
+    """What the agent trusts of a local `https` service; likewise verified."""
+    return _verifying(authority, "http/1.1")
+
+
+def _verifying(authority: Path | None, protocol: str) -> Outcome[ssl.SSLContext, TlsUnusable]:
+    try:
+        context = ssl.create_default_context(cafile=None if authority is None else str(authority))
+    except OSError as cause:
+        return Failure(TlsUnusable(str(authority), str(cause)))
+    context.set_alpn_protocols([protocol])
+    if protocol == ALPN:
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return Success(context)
+
+
+def speaks_tunnel(tls: object) -> bool:
+    """Whether the handshake of a transport's `ssl_object` agreed on `tunnel/1`."""
+    return isinstance(tls, ssl.SSLObject) and tls.selected_alpn_protocol() == ALPN

@@ -1,0 +1,70 @@
+"""Whether an agent gets the name it asked for: one decision, from one verified token and the table as it stands."""
+
+from dataclasses import dataclass
+from typing import final
+
+from tunnel.core.base.ids import Instant, Label, SessionId, UnixSeconds
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.link.messages import DenialCode, Expose
+from tunnel.core.route.errors import denial_code
+from tunnel.core.route.errors import describe as describe_claim
+from tunnel.core.route.name import describe as describe_name
+from tunnel.core.route.name import label_of, random_label
+from tunnel.core.route.table import Claim, Claimed, RouteTable
+from tunnel.core.token.explain import describe as describe_token
+from tunnel.core.token.rights import permits
+from tunnel.core.token.token import EndpointKind, Token
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Granting:
+    """Who asks: the session, its verified token, and the moment, in both kinds of time."""
+
+    table: RouteTable
+    token: Token
+    session: SessionId
+    peer: str
+    unix: UnixSeconds
+    now: Instant
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The answer is no."""
+
+    code: DenialCode
+    detail: str
+
+
+def expose(asked: Expose, who: Granting, entropy: bytes) -> Outcome[Claimed, Denial]:
+    """The claimed lease, or why not. A name that was asked for is granted or denied, never replaced by another."""
+    if asked.kind is not EndpointKind.HTTP:
+        return Failure(Denial(DenialCode.UNSUPPORTED_KIND, f"this server does not expose {asked.kind.name} endpoints"))
+    named = _name_for(asked, who.token, entropy)
+    if not isinstance(named, Success):
+        return named
+    name = value_of(named)
+    allowed = permits(who.token, asked.kind, name, who.unix)
+    if not isinstance(allowed, Success):
+        return Failure(Denial(DenialCode.NOT_PERMITTED, describe_token(error_of(allowed))))
+    claimed = who.table.claim(
+        Claim(name, who.session, asked.endpoint, asked.kind, who.token, asked.host_header, who.peer), who.now
+    )
+    if not isinstance(claimed, Success):
+        return Failure(Denial(denial_code(error_of(claimed)), describe_claim(error_of(claimed))))
+    return claimed
+
+
+def _name_for(asked: Expose, token: Token, entropy: bytes) -> Outcome[Label, Denial]:
+    """The name asked for, or one that fits the token's pattern when none was."""
+    if asked.name:
+        label = label_of(asked.name)
+        if not isinstance(label, Success):
+            return Failure(Denial(DenialCode.BAD_NAME, describe_name(error_of(label))))
+        return label
+    fitted = label_of(token.pattern.replace("*", random_label(entropy)))
+    if not isinstance(fitted, Success):
+        return Failure(Denial(DenialCode.BAD_NAME, describe_name(error_of(fitted))))
+    return fitted

@@ -1,0 +1,321 @@
+"""One public connection on the event loop: an `Edge` between a visitor's socket and an agent's stream."""
+
+import asyncio
+import socket
+import struct
+from typing import Final, final
+
+from typing_extensions import override
+
+from tunnel.core.base.ids import EndpointId, Instant, StreamId
+from tunnel.core.base.limits import READ_BYTES
+from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.base.problem import AGENT_OFFLINE, Problem
+from tunnel.core.http.forward import Visitor
+from tunnel.core.link.preface import StreamPreface
+from tunnel.core.relay.actions import (
+    Action,
+    CloseVisitor,
+    EndOrigin,
+    EndVisitor,
+    LeaveOrigin,
+    OpenOrigin,
+    Report,
+    SendOrigin,
+    SendVisitor,
+)
+from tunnel.core.relay.answer import problem_response
+from tunnel.core.relay.edge import Edge
+from tunnel.core.relay.waits import Wait
+from tunnel.core.route.table import Lease
+from tunnel.drive.alarm import Alarm
+from tunnel.drive.guard import guarded
+from tunnel.drive.link import Link
+from tunnel.drive.transport import stream_transport
+from tunnel.observe.events import ExchangeDone
+from tunnel.server.hub import Hub
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER on with zero seconds: close sends RST, the only visible cut of a close-delimited response."""
+
+
+@final
+class PublicConnection(asyncio.BufferedProtocol):
+    """Does what its edge says. Finished at `connection_lost`."""
+
+    def __init__(self, hub: Hub, scheme: str) -> None:
+        self._hub: Final = hub
+        self._scheme: Final = scheme
+        self._address = ""
+        self._port = 0
+        self._transport: asyncio.Transport | None = None
+        self._alarm: Final = Alarm(hub.loop, self)
+        self._edge: Edge | None = None
+        self._link: Link | None = None
+        self._stream = StreamId(0)
+        self._lease: Lease | None = None
+        self._owed = 0
+        """Bytes of the stream that went to the visitor's socket and whose credit is not yet returned."""
+        self._is_paused = False
+        """The visitor's socket holds as much as it may."""
+        self._is_stuck = False
+        """The stream holds as much as it may."""
+        self._is_reading = True
+        self._unsent = 0
+
+    # The visitor's socket.
+
+    @override
+    @guarded
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        hub, now = self._hub, self._now()
+        stream = stream_transport(transport)
+        self._transport = stream
+        stream.set_write_buffer_limits(high=READ_BYTES)
+        peer: object = stream.get_extra_info("peername")
+        if isinstance(peer, tuple):
+            self._address, self._port = str(peer[0]), int(peer[1])
+        refused = hub.admit(self, self._address)
+        if refused is not None:
+            stream.write(problem_response(refused, "", "", page=False, close=True, without_body=False))
+            stream.close()
+            return
+        visitor = Visitor(self._address, self._port, self._scheme)
+        self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now)
+        self._alarm.set_by(self._edge.next_deadline())
+        if hub.is_draining:
+            self.drain()
+
+    @override
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._hub.buffer
+
+    @override
+    @guarded
+    def buffer_updated(self, nbytes: int) -> None:
+        edge = self._edge
+        if edge is not None:
+            now = self._now()
+            edge.receive_visitor(bytes(self._hub.buffer[:nbytes]), now)
+            self._pump(edge, now)
+
+    @override
+    @guarded
+    def eof_received(self) -> bool:
+        edge = self._edge
+        if edge is not None:
+            now = self._now()
+            edge.on_visitor_end(now)
+            self._pump(edge, now)
+        return self._scheme == "http"
+
+    @override
+    @guarded
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._alarm.cancel()
+        edge = self._edge
+        if edge is not None:
+            now = self._now()
+            self._transport = None
+            edge.on_visitor_lost(now)
+            self._pump(edge, now)
+        self._hub.dismiss(self, self._address)
+
+    @override
+    @guarded
+    def pause_writing(self) -> None:
+        self._is_paused = True
+        if self._edge is not None:
+            self._edge.on_visitor_stuck(self._now())
+            self._alarm.set_by(self._edge.next_deadline())
+
+    @override
+    @guarded
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._return_credit()
+        if self._edge is not None:
+            self._edge.on_visitor_flowing(self._now())
+
+    # The agent's stream.
+
+    def on_stream_data(self, data: bytes, now: Instant) -> None:
+        """Bytes of the local service."""
+        edge = self._edge
+        if edge is not None:
+            self._owed += len(data)
+            edge.receive_origin(data, now)
+            self._pump(edge, now)
+            if not self._is_paused:
+                self._return_credit()
+
+    def on_stream_end(self, now: Instant) -> None:
+        """The local service ended its side."""
+        if self._edge is not None:
+            self._edge.on_origin_end(now)
+            self._pump(self._edge, now)
+
+    def on_stream_reset(self, now: Instant) -> None:
+        """The local service, the agent or the link broke."""
+        self._forget_stream()
+        if self._edge is not None:
+            self._edge.on_origin_reset(now)
+            self._pump(self._edge, now)
+
+    def on_stream_writable(self, now: Instant) -> None:
+        """The stream takes data again."""
+        self._is_stuck = False
+        if self._edge is not None:
+            self._edge.on_origin_flowing(now)
+            self._update_reading(self._edge)
+
+    def on_fenced(self, now: Instant) -> None:
+        """The lease of the current stream is another's now: the stream is cut on our side."""
+        if self._link is not None:
+            self._link.leave(self._stream, reset=True)
+        self.on_stream_reset(now)
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether the current stream was opened under `lease`."""
+        return self._lease is lease
+
+    # The server.
+
+    @guarded
+    def drain(self) -> None:
+        """Close when idle, else after the running exchange."""
+        if self._edge is not None:
+            now = self._now()
+            self._edge.on_drain(now)
+            self._pump(self._edge, now)
+
+    def abort_session(self) -> None:
+        """Drop the connection and its stream at once."""
+        if self._link is not None:
+            self._link.leave(self._stream, reset=True)
+            self._forget_stream()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def on_alarm(self, now: Instant) -> Instant:
+        """A deadline may have passed; a visitor that takes even one byte has not stalled."""
+        edge = self._edge
+        if edge is None:
+            return now
+        if edge.waits_for is Wait.VISITOR_TAKES and self._transport is not None:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent != self._unsent:
+                self._unsent = unsent
+                edge.on_visitor_took(now)
+        edge.on_time(now)
+        self._pump(edge, now)
+        return edge.next_deadline()
+
+    # Helpers.
+
+    def _now(self) -> Instant:
+        return Instant(self._hub.loop.time())
+
+    def _pump(self, edge: Edge, now: Instant) -> None:
+        actions = edge.poll_actions()
+        while actions:
+            for action in actions:
+                if isinstance(action, SendOrigin):
+                    self._send_origin(edge, action.data, now)
+                elif isinstance(action, SendVisitor):
+                    if self._transport is not None:
+                        self._transport.write(action.data)
+                else:
+                    self._do_rare(edge, action, now)
+            actions = edge.poll_actions()
+        self._update_reading(edge)
+        self._alarm.set_by(edge.next_deadline())
+
+    def _do_rare(self, edge: Edge, action: Action, now: Instant) -> None:
+        if isinstance(action, Report):
+            self._report(action)
+        elif isinstance(action, OpenOrigin):
+            self._open(edge, action.lease, now)
+        elif isinstance(action, LeaveOrigin):
+            if self._link is not None:
+                self._return_credit()
+                self._link.leave(self._stream, reset=action.reset)
+                self._forget_stream()
+        elif isinstance(action, EndOrigin):
+            if self._link is not None:
+                self._link.end(self._stream)
+        elif isinstance(action, EndVisitor):
+            if self._transport is not None and self._transport.can_write_eof():
+                self._transport.write_eof()
+        elif isinstance(action, CloseVisitor):
+            self._close(abort=action.abort)
+
+    def _open(self, edge: Edge, lease: Lease, now: Instant) -> None:
+        session = self._hub.sessions.get(lease.session)
+        if session is None:
+            edge.on_origin_refused(AGENT_OFFLINE, "", now)
+            return
+        preface = StreamPreface(EndpointId(lease.endpoint), self._address, self._port)
+        opened = session.open_for(lease, preface, self)
+        if isinstance(opened, Success):
+            stream = value_of(opened)
+            self._link, self._stream, self._lease = stream.link, stream.stream, lease
+        else:
+            problem: Problem = error_of(opened)
+            edge.on_origin_refused(problem, "", now)
+
+    def _send_origin(self, edge: Edge, data: bytes, now: Instant) -> None:
+        link = self._link
+        if link is None:
+            return
+        queued = link.send(self._stream, data)
+        if queued > self._hub.limits.stream_queue_bytes and not self._is_stuck:
+            self._is_stuck = True
+            edge.on_origin_stuck(now)
+
+    def _forget_stream(self) -> None:
+        self._link, self._stream, self._lease = None, StreamId(0), None
+        self._owed = 0
+        self._is_stuck = False
+
+    def _return_credit(self) -> None:
+        if self._owed and self._link is not None:
+            self._link.return_credit(self._stream, self._owed)
+        self._owed = 0
+
+    def _update_reading(self, edge: Edge) -> None:
+        wanted = not self._is_stuck and not edge.is_full
+        if wanted is not self._is_reading and self._transport is not None and not self._transport.is_closing():
+            self._is_reading = wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
+
+    def _close(self, *, abort: bool) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if not abort:
+            transport.close()
+            return
+        sock: object = transport.get_extra_info("socket")
+        if sock is not None and hasattr(sock, "setsockopt"):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+
+    def _report(self, report: Report) -> None:
+        self._hub.events.emit(
+            ExchangeDone(
+                request_id=report.request_id,
+                name=report.name,
+                method=report.method.decode("latin-1"),
+                target=report.target.decode("latin-1"),
+                status=report.status,
+                milliseconds=report.seconds * 1000,
+                outcome=report.outcome,
+                bytes_up=report.bytes_up,
+                bytes_down=report.bytes_down,
+                peer=self._address,
+            )
+        )

@@ -1,0 +1,269 @@
+"""One agent on the server: its link, its conversation on the control stream, and the names it holds."""
+
+from dataclasses import dataclass
+from typing import Final, assert_never, final
+
+from tunnel import __version__
+from tunnel.core.base.ids import Instant, SessionId, StreamId
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.base.problem import AGENT_OFFLINE, LINK_BUSY, NOT_PERMITTED, Problem
+from tunnel.core.link.errors import describe as describe_link
+from tunnel.core.link.errors import refusal_code, token_refusal_code
+from tunnel.core.link.messages import Expose, Hello, RefusalCode, Withdraw
+from tunnel.core.link.preface import StreamPreface, encode_preface
+from tunnel.core.link.server_side import ServerConversation, ServerEvent
+from tunnel.core.mux.errors import CannotOpen, StreamLimitReached
+from tunnel.core.mux.session import Role
+from tunnel.core.route.errors import describe as describe_route
+from tunnel.core.route.table import Lease
+from tunnel.core.token.explain import describe as describe_token
+from tunnel.core.token.rights import permits
+from tunnel.core.token.token import Token
+from tunnel.core.token.verify import verify_token
+from tunnel.drive.alarm import Alarm
+from tunnel.drive.link import Link, StreamHandler
+from tunnel.observe.events import LinkRefused, NameGranted, SessionEnded, SessionOpened
+from tunnel.server.granting import Granting, expose
+from tunnel.server.hub import Hub
+from tunnel.server.public import PublicConnection
+
+SOFTWARE: Final = f"tunnel {__version__}"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class VisitorStream:
+    """A stream opened for a visitor."""
+
+    link: Link
+    stream: StreamId
+
+
+@final
+class AgentSession:
+    """The server's side of one link. Finished when the link is closed."""
+
+    def __init__(self, hub: Hub) -> None:
+        now = hub.clock.now()
+        self._hub: Final = hub
+        self._conversation: Final = ServerConversation(hub.limits, now)
+        self._began_at: Final = now
+        self._alarm: Final = Alarm(hub.loop, self)
+        self._id: Final[SessionId] = hub.next_session()
+        self.link: Final = Link(Role.SERVER, hub.limits, self, hub.loop, hub.buffer)
+        self._control: StreamId | None = None
+        self._token: Token | None = None
+        self._is_over = False
+
+    # The link.
+
+    def on_link_up(self, link: Link, now: Instant) -> None:
+        """TLS stands; the handshake clock runs since the connection was accepted."""
+        if not link.speaks_tunnel():
+            link.close("a TLS client that does not speak tunnel/1")
+            return
+        if len(self._hub.sessions) >= self._hub.limits.links_max:
+            link.close("the server holds as many links as it may")
+            return
+        deadline = self._conversation.next_deadline()
+        if deadline is not None:
+            self._alarm.set_by(deadline)
+
+    def on_stream_opened(self, stream: StreamId, now: Instant) -> StreamHandler | None:
+        """The agent's first stream is the control stream; it has no business to open another."""
+        if self._control is not None:
+            return None
+        self._control = stream
+        return self
+
+    def on_peer_leaving(self, now: Instant) -> None:
+        """The agent goes: its names are free at once, what runs may finish."""
+        self._hub.table.drop_session(self._id, now)
+
+    def on_link_closed(self, reason: str, now: Instant) -> None:
+        """The link is gone, and with it all that this session held."""
+        self._alarm.cancel()
+        self._hub.table.drop_session(self._id, now)
+        token = self._token
+        if token is not None and self._hub.sessions.pop(self._id, None) is not None:
+            self._hub.note_left()
+            self._hub.events.emit(SessionEnded(self._id, reason, now - self._began_at))
+
+    # The control stream.
+
+    def on_stream_data(self, data: bytes, now: Instant) -> None:
+        """The agent said something."""
+        if self._control is not None:
+            self.link.return_credit(self._control, len(data))
+        received = self._conversation.receive(data, now)
+        if isinstance(received, Success):
+            for event in value_of(received):
+                self._answer(event, now)
+        else:
+            detail = describe_link(error_of(received))
+            self._turn_away(refusal_code(error_of(received)).name.lower(), detail)
+        self._say()
+
+    def on_stream_end(self, now: Instant) -> None:
+        """An agent without a control stream is none."""
+        self._end("the agent ended the control stream")
+
+    def on_stream_reset(self, now: Instant) -> None:
+        """Likewise."""
+        self._end("the agent reset the control stream")
+
+    def on_stream_writable(self, now: Instant) -> None:
+        """Control messages are few; nobody waits for this."""
+
+    # The visitors' side.
+
+    def open_for(self, lease: Lease, preface: StreamPreface, handler: StreamHandler) -> Outcome[VisitorStream, Problem]:
+        """A stream for one visitor: authorised here and now, from the token that this session was opened with."""
+        token = self._token
+        if token is None or not self._hub.table.is_current(lease) or lease.session != self._id:
+            return Failure(AGENT_OFFLINE)
+        allowed = permits(token, lease.kind, lease.name, self._hub.clock.unix())
+        if not isinstance(allowed, Success):
+            return Failure(NOT_PERMITTED)
+        if self.link.live_streams - 1 >= token.streams_max:
+            return Failure(LINK_BUSY)
+        opened = self.link.open_stream(handler)
+        if not isinstance(opened, Success):
+            return Failure(_problem_of(error_of(opened)))
+        stream = value_of(opened)
+        self.link.send(stream, encode_preface(preface))
+        return Success(VisitorStream(self.link, stream))
+
+    def fence(self, lease: Lease, detail: str, now: Instant) -> None:
+        """The lease is another's now: not one byte more passes on its streams."""
+        self._conversation.fence(lease.endpoint, detail)
+        self._say()
+        for handler in self.link.handlers():
+            if isinstance(handler, PublicConnection) and handler.holds(lease):
+                handler.on_fenced(now)
+
+    def supersede(self) -> None:
+        """The same agent process dialled again: this link is dead, or will be."""
+        self._conversation.refuse(RefusalCode.SUPERSEDED, "a newer link of the same agent took over")
+        self._end("superseded by a newer link of the same agent")
+
+    def drain(self, grace_seconds: float, now: Instant) -> None:
+        """Say that this server goes, and open nothing more."""
+        self._conversation.drain(int(grace_seconds * 1000))
+        self._say()
+        self.link.go_away()
+
+    def close(self, reason: str) -> None:
+        """End the link, with what is queued."""
+        self.link.close(reason)
+
+    def abort_session(self) -> None:
+        """End the link at once."""
+        self.link.abort_session()
+
+    def on_alarm(self, now: Instant) -> Instant:
+        """The handshake took too long, or the token's time is over."""
+        token = self._token
+        if token is None:
+            late = self._conversation.on_time(now)
+            if not isinstance(late, Success):
+                self._turn_away("too-slow", describe_link(error_of(late)))
+                self._say()
+            return self._conversation.next_deadline() or self._expiry(now)
+        if self._hub.clock.unix() >= token.expiry:
+            self._conversation.refuse(RefusalCode.EXPIRED, "the token's time is over; mint a new one")
+            self._end("the token expired")
+            self._say()
+        return self._expiry(now)
+
+    # Helpers.
+
+    def _answer(self, event: ServerEvent, now: Instant) -> None:
+        match event:
+            case Hello():
+                self._authenticate(event)
+            case Expose():
+                token = self._token
+                if token is not None:
+                    self._expose(event, token, now)
+            case Withdraw(endpoint=endpoint):
+                for lease in self._hub.table.leases():
+                    if lease.session == self._id and lease.endpoint == endpoint:
+                        self._hub.table.withdraw(lease.name, lease.epoch)
+            case _:
+                assert_never(event)
+
+    def _authenticate(self, hello: Hello) -> None:
+        hub = self._hub
+        verified = verify_token(hello.token, hub.keys, hub.clock.unix())
+        if not isinstance(verified, Success):
+            error = error_of(verified)
+            self._conversation.refuse(token_refusal_code(error), describe_token(error))
+            self._turn_away(token_refusal_code(error).name.lower(), describe_token(error))
+            return
+        token = value_of(verified)
+        opened = hub.table.open_session(self._id, token, hello.instance)
+        if not isinstance(opened, Success):
+            detail = describe_route(error_of(opened))
+            self._conversation.refuse(RefusalCode.TOO_MANY_SESSIONS, detail)
+            self._turn_away("too-many-sessions", detail)
+            return
+        self._token = token
+        hub.sessions[self._id] = self
+        retired = value_of(opened).retired
+        previous = None if retired is None else hub.sessions.get(retired)
+        if previous is not None:
+            previous.supersede()
+        limits = hub.limits
+        self._conversation.welcome(
+            self._id, int(limits.heartbeat_seconds * 1000), int(limits.heartbeat_deadline_seconds * 1000), SOFTWARE
+        )
+        hub.events.emit(SessionOpened(self._id, token.account.hex(), self.link.peer()))
+        self._alarm.set_by(self._expiry(hub.clock.now()))
+
+    def _expose(self, asked: Expose, token: Token, now: Instant) -> None:
+        granting = Granting(self._hub.table, token, self._id, self.link.peer(), self._hub.clock.unix(), now)
+        decided = expose(asked, granting, self._hub.entropy.random_bytes(16))
+        if not isinstance(decided, Success):
+            denied = error_of(decided)
+            self._conversation.deny(asked.endpoint, denied.code, denied.detail)
+            return
+        claimed = value_of(decided)
+        lease, fenced = claimed.lease, claimed.fenced
+        url = self._hub.url_of_names.replace("NAME", lease.name)
+        if not self._conversation.grant(asked.endpoint, lease.name, url, lease.epoch):
+            self._hub.table.withdraw(lease.name, lease.epoch)
+            return
+        self._hub.events.emit(NameGranted(self._id, lease.name, lease.epoch))
+        if fenced is not None:
+            previous = self._hub.sessions.get(fenced.session)
+            if previous is not None:
+                previous.fence(fenced, f"a newer link with the same token took {lease.name}", now)
+
+    def _turn_away(self, code: str, detail: str) -> None:
+        self._hub.events.emit(LinkRefused(self.link.peer(), code, detail))
+        self._end(detail)
+
+    def _end(self, reason: str) -> None:
+        """Close once what the conversation still has to say is queued."""
+        if not self._is_over:
+            self._is_over = True
+            self._hub.table.drop_session(self._id, self._hub.clock.now())
+            self._say()
+            self.link.go_away()
+            self.link.close(reason)
+
+    def _say(self) -> None:
+        if self._control is not None:
+            words = self._conversation.poll_output()
+            if words:
+                self.link.send(self._control, words)
+
+    def _expiry(self, now: Instant) -> Instant:
+        token = self._token
+        left = 60.0 if token is None else float(token.expiry - self._hub.clock.unix())
+        return Instant(now + max(left, 1.0))
+
+
+def _problem_of(error: CannotOpen) -> Problem:
+    return LINK_BUSY if isinstance(error, StreamLimitReached) else AGENT_OFFLINE
