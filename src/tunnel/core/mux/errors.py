@@ -1,7 +1,7 @@
 """What ends a yamux session or refuses a command: small records of facts, one sentence and one GOAWAY code for each."""
 
 from dataclasses import dataclass
-from typing import Final, TypeAlias, assert_never, final
+from typing import Final, TypeAlias, final
 
 from tunnel.core.base.ids import StreamId
 
@@ -193,73 +193,73 @@ def go_away_code(error: MuxError) -> int:
 
 def describe(error: MuxError | CannotOpen | StreamGone) -> str:
     """What was seen, what was expected, and what to do, in one or two sentences."""
-    match error:
-        case UnknownVersion() | UnknownKind() | SessionFrameOnStream() | StreamZero() | FrameTooLong():
-            return _describe_frame(error)
-        case WrongParity() | StreamReopened() | FlowControlViolated() | WindowOverflow():
-            return _describe_stream(error)
-        case PeerDoesNotRead() | PeerSilent():
-            return _describe_peer(error)
-        case _:
-            return _describe_refusal(error)
+    if isinstance(error, (UnknownVersion, UnknownKind, SessionFrameOnStream, StreamZero, FrameTooLong)):
+        return _describe_frame(error)
+    if isinstance(error, (WrongParity, StreamReopened, FlowControlViolated, WindowOverflow)):
+        return _describe_stream(error)
+    if isinstance(error, (PeerDoesNotRead, PeerSilent)):
+        return _describe_peer(error)
+    return _describe_refusal(error)
+
+
+# Each function below ends by giving the one member that is left its type: a member that is added to a union and
+# forgotten here is a type error on that line.
 
 
 def _describe_frame(error: FrameRefused) -> str:
-    match error:
-        case UnknownVersion(seen=seen):
-            return f"a yamux frame of version {seen} arrived, only version 0 exists: is the peer a yamux peer at all?"
-        case UnknownKind(seen=seen):
-            return f"a yamux frame of type {seen} arrived, only 0 to 3 exist: update the peer"
-        case SessionFrameOnStream(kind=kind, stream=stream):
-            return f"a yamux frame of type {kind} named stream {stream}, it must name 0: fix the peer"
-        case StreamZero(kind=kind):
-            return f"a yamux frame of type {kind} named stream 0, which is never a stream: fix the peer"
-        case FrameTooLong(stream=stream, length=length, limit=limit):
-            return (
-                f"stream {stream} announced a frame of {length} bytes, at most {limit} are taken: "
-                "make the peer send shorter frames or raise frame_bytes_max"
-            )
-        case _:
-            assert_never(error)
+    if isinstance(error, UnknownVersion):
+        return f"a yamux frame of version {error.seen} arrived, only version 0 exists: is the peer a yamux peer at all?"
+    if isinstance(error, UnknownKind):
+        return f"a yamux frame of type {error.seen} arrived, only 0 to 3 exist: update the peer"
+    if isinstance(error, SessionFrameOnStream):
+        return f"a yamux frame of type {error.kind} named stream {error.stream}, it must name 0: fix the peer"
+    if isinstance(error, StreamZero):
+        return f"a yamux frame of type {error.kind} named stream 0, which is never a stream: fix the peer"
+    long: FrameTooLong = error
+    return (
+        f"stream {long.stream} announced a frame of {long.length} bytes, at most {long.limit} are taken: "
+        "make the peer send shorter frames or raise frame_bytes_max"
+    )
 
 
 def _describe_stream(error: StreamFault) -> str:
-    match error:
-        case WrongParity(stream=stream):
-            return f"the peer opened stream {stream}, an id of our own parity: are both ends in the same role?"
-        case StreamReopened(stream=stream):
-            return f"the peer opened stream {stream} while it was still open: fix the peer"
-        case FlowControlViolated(stream=stream, length=length, window=window):
-            return f"the peer sent {length} bytes on stream {stream}, its window had {window} left: fix the peer"
-        case WindowOverflow(stream=stream, window=window, delta=delta):
-            return (
-                f"the peer widened the window of stream {stream} from {window} by {delta}, beyond 2^32-1: fix the peer"
-            )
-        case _:
-            assert_never(error)
+    if isinstance(error, WrongParity):
+        return f"the peer opened stream {error.stream}, an id of our own parity: are both ends in the same role?"
+    if isinstance(error, StreamReopened):
+        return f"the peer opened stream {error.stream} while it was still open: fix the peer"
+    if isinstance(error, FlowControlViolated):
+        return (
+            f"the peer sent a frame of {error.length} bytes on stream {error.stream}, "
+            f"its window had {error.window} left: fix the peer"
+        )
+    wide: WindowOverflow = error
+    return (
+        f"the peer widened the window of stream {wide.stream} from {wide.window} by {wide.delta}, "
+        "beyond 2^32-1: fix the peer"
+    )
 
 
 def _describe_peer(error: PeerFault) -> str:
-    match error:
-        case PeerDoesNotRead(waiting=waiting, limit=limit):
-            return f"{waiting} answers wait for a peer that asks and does not read, at most {limit} may: connect again"
-        case PeerSilent(silent_seconds=silent, limit_seconds=limit):
-            return f"nothing was heard for {silent:.1f} s, at most {limit:.1f} s are allowed: connect again"
-        case _:
-            assert_never(error)
+    if isinstance(error, PeerDoesNotRead):
+        return (
+            f"{error.waiting} answers wait for a peer that asks and does not read, "
+            f"at most {error.limit} may: connect again"
+        )
+    silent: PeerSilent = error
+    return (
+        f"nothing was heard for {silent.silent_seconds:.1f} s, "
+        f"at most {silent.limit_seconds:.1f} s are allowed: connect again"
+    )
 
 
 def _describe_refusal(error: CannotOpen | StreamGone) -> str:
-    match error:
-        case SessionOver():
-            return "the session is over: connect again"
-        case SessionDraining():
-            return "the session is draining and opens no more streams: use a new session"
-        case StreamLimitReached(limit=limit):
-            return f"{limit} streams are open, which is the limit of one session: try later or raise it"
-        case StreamIdsExhausted(last=last):
-            return f"the session has used its last stream id, {last}: use a new session"
-        case StreamGone(stream=stream):
-            return f"stream {stream} takes no more bytes, it was ended, reset or never open: open another"
-        case _:
-            assert_never(error)
+    if isinstance(error, SessionOver):
+        return "the session is over: connect again"
+    if isinstance(error, SessionDraining):
+        return "the session is draining and opens no more streams: use a new session"
+    if isinstance(error, StreamLimitReached):
+        return f"{error.limit} streams are open, which is the limit of one session: try later or raise it"
+    if isinstance(error, StreamIdsExhausted):
+        return f"the session has used its last stream id, {error.last}: use a new session"
+    gone: StreamGone = error
+    return f"stream {gone.stream} takes no more bytes, it was ended, reset or never open: open another"

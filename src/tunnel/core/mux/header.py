@@ -5,7 +5,6 @@ Version (8 bits), Type (8), Flags (16), StreamID (32), Length (32), big-endian; 
 
 from typing import Final
 
-from tunnel.core.base.partial import frame_header_bytes
 from tunnel.core.mux.errors import (
     FrameRefused,
     FrameTooLong,
@@ -29,7 +28,6 @@ __all__ = [
     "VERSION",
     "WINDOW_BYTES_MAX",
     "WINDOW_UPDATE",
-    "encode_header",
     "header_fault",
 ]
 
@@ -56,9 +54,6 @@ WINDOW_BYTES_MAX: Final = 0xFFFF_FFFF
 
 STREAM_ID_MAX: Final = 0xFFFF_FFFF
 """The last id; ids are not used again by us, so a session ends for good when they run out."""
-
-encode_header = frame_header_bytes
-"""Type, flags, stream and length as the 12 bytes of a header of version 0."""
 
 
 def header_fault(version: int, kind: int, stream: int, length: int, frame_bytes_max: int) -> FrameRefused | None:

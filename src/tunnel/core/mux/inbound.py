@@ -103,7 +103,7 @@ class Inbound:
         if frame.flags & FIN:
             self._on_end(stream, events)
         if self._table.unread > self._buffer_bytes_max:
-            self._shed(events)
+            self._shed(stream, events)
         return None
 
     def _on_window_update(self, stream: Stream, frame: Frame, events: list[Event]) -> StreamFault | None:
@@ -130,12 +130,14 @@ class Inbound:
         self._table.abandon(stream)
         events.append(StreamReset(stream.id))
 
-    def _shed(self, events: list[Event]) -> None:
-        """Reset the stream that holds most: its reader has stalled, and one broken exchange beats a stalled link."""
-        stream = self._table.most_unread()
-        if stream is not None:
-            self._table.abandon(stream)
-            events.append(StreamReset(stream.id))
+    def _shed(self, latest: Stream, events: list[Event]) -> None:
+        """Reset the stream that holds most: its reader has stalled, and one broken exchange beats a stalled link.
+
+        `latest` took the session over its limit, so it is live: had its FIN closed it, its bytes would not count.
+        """
+        stream = self._table.most_unread(latest)
+        self._table.abandon(stream)
+        events.append(StreamReset(stream.id))
 
     def _on_ping(self, frame: Frame, events: list[Event]) -> None:
         if frame.flags & SYN:

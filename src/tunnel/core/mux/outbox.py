@@ -3,9 +3,9 @@
 from typing import Final, final
 
 from tunnel.core.base.ids import StreamId
-from tunnel.core.base.partial import discard, quotient
+from tunnel.core.base.partial import discard, frame_header_bytes, quotient
 from tunnel.core.mux.events import Event, StreamWritable
-from tunnel.core.mux.header import ACK, GO_AWAY, HEADER_BYTES, PING, RST, SYN, WINDOW_UPDATE, encode_header
+from tunnel.core.mux.header import ACK, GO_AWAY, HEADER_BYTES, PING, RST, SYN, WINDOW_UPDATE
 from tunnel.core.mux.stream import Stream
 
 __all__ = ["Outbox"]
@@ -53,25 +53,25 @@ class Outbox:
 
     def pong(self, opaque: int) -> None:
         """Answer a ping; a row of equal ones gets one answer."""
-        frame = encode_header(PING, ACK, 0, opaque)
+        frame = frame_header_bytes(PING, ACK, 0, opaque)
         if self._answers[-1:] != [frame]:
             self._answers.append(frame)
 
     def refuse(self, stream: StreamId) -> None:
         """Answer the SYN of a stream that we do not take."""
-        self._answers.append(encode_header(WINDOW_UPDATE, RST, stream, 0))
+        self._answers.append(frame_header_bytes(WINDOW_UPDATE, RST, stream, 0))
 
     def reset(self, stream: StreamId) -> None:
         """Tell the peer that a stream is gone."""
-        self._resets.append(encode_header(WINDOW_UPDATE, RST, stream, 0))
+        self._resets.append(frame_header_bytes(WINDOW_UPDATE, RST, stream, 0))
 
     def ping(self, opaque: int) -> None:
         """Ask for a sign of life; one that still waits is replaced."""
-        self._ping = encode_header(PING, SYN, 0, opaque)
+        self._ping = frame_header_bytes(PING, SYN, 0, opaque)
 
     def go_away(self, code: int) -> None:
         """Say that no new stream is taken; it follows the SYN of every stream opened before."""
-        self._go_away = encode_header(GO_AWAY, 0, 0, code)
+        self._go_away = frame_header_bytes(GO_AWAY, 0, 0, code)
 
     def owe(self, stream: Stream) -> None:
         """List a stream for a Window Update, once; how much it grants is settled when it is sent."""

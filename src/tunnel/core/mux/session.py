@@ -133,11 +133,11 @@ class Session:
     def on_link_lost(self) -> list[Event]:
         """What was not yet taken, then a reset for each live stream; afterwards the session is over and empty."""
         events = self.take_events()
+        self._is_over = True
+        self._outbox.clear()
         for stream in list(self._table.live.values()):
             self._table.forget(stream)
             events.append(StreamReset(stream.id))
-        self._outbox.clear()
-        self._is_over = True
         return events
 
     # Commands.

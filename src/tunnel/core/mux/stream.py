@@ -3,7 +3,8 @@
 from typing import Final, final
 
 from tunnel.core.base.ids import StreamId
-from tunnel.core.mux.header import DATA, FIN, HEADER_BYTES, WINDOW_UPDATE, encode_header
+from tunnel.core.base.partial import frame_header_bytes
+from tunnel.core.mux.header import DATA, FIN, HEADER_BYTES, WINDOW_UPDATE
 from tunnel.core.mux.send_queue import SendQueue
 from tunnel.core.mux.window import ReceiveWindow, SendWindow
 
@@ -66,12 +67,12 @@ class Stream:
         if self.is_ending and count == queue.size:
             flags = FIN
             self.has_sent_fin = True
-        parts.append(encode_header(DATA, flags, self.id, count))
+        parts.append(frame_header_bytes(DATA, flags, self.id, count))
         queue.take(count, parts)
         self.send_window.spend(count)
         return HEADER_BYTES + count
 
     def write_update(self, parts: list[bytes]) -> None:
         """Append one Window Update with all credit owed, and SYN or ACK if that was still to be said."""
-        parts.append(encode_header(WINDOW_UPDATE, self.opening, self.id, self.receive_window.grant()))
+        parts.append(frame_header_bytes(WINDOW_UPDATE, self.opening, self.id, self.receive_window.grant()))
         self.opening = 0

@@ -39,7 +39,7 @@ class StreamTable:
 
     def is_ours(self, stream: StreamId) -> bool:
         """Whether the id has the parity that we open."""
-        return stream & 1 == self._own_parity
+        return (stream & 1) == self._own_parity
 
     def open_own(self) -> StreamId:
         """Begin a stream of ours; the caller asked `is_full` and `is_exhausted`."""
@@ -79,10 +79,9 @@ class StreamTable:
         if stream.opening != SYN:
             self._outbox.reset(stream.id)
 
-    def most_unread(self) -> Stream | None:
-        """The stream whose reader holds back most; None when there is no stream."""
-        most: Stream | None = None
+    def most_unread(self, most: Stream) -> Stream:
+        """The stream whose reader holds back most, starting from one that is live."""
         for stream in list(self.live.values()):
-            if most is None or stream.receive_window.unread > most.receive_window.unread:
+            if stream.receive_window.unread > most.receive_window.unread:
                 most = stream
         return most
