@@ -21,6 +21,7 @@ from mypy.nodes import (
     DictExpr,
     DictionaryComprehension,
     EllipsisExpr,
+    EnumCallExpr,
     Expression,
     ExpressionStmt,
     FloatExpr,
@@ -45,6 +46,7 @@ from mypy.nodes import (
     OperatorAssignmentStmt,
     OpExpr,
     OverloadedFuncDef,
+    ParamSpecExpr,
     PassStmt,
     RaiseStmt,
     ReturnStmt,
@@ -59,6 +61,7 @@ from mypy.nodes import (
     TupleExpr,
     TypeAliasExpr,
     TypeApplication,
+    TypedDictExpr,
     TypeVarExpr,
     UnaryExpr,
     WhileStmt,
@@ -79,6 +82,16 @@ from mypy.patterns import (
 )
 
 Parts = list[Node | None]
+
+_DECLARATIONS: Final = (
+    EnumCallExpr,
+    NamedTupleExpr,
+    NewTypeExpr,
+    ParamSpecExpr,
+    TypeAliasExpr,
+    TypedDictExpr,
+    TypeVarExpr,
+)
 
 _LEAVES: Final = (
     BreakStmt,
@@ -214,9 +227,23 @@ def _operator(node: Node) -> Parts | None:
         case SliceExpr():
             return [node.begin_index, node.end_index, node.stride]
         case CallExpr():
-            return [] if node.analyzed is not None else [node.callee, *node.args]
+            return _call(node)
         case _:
             return None
+
+
+def is_declaration(node: CallExpr) -> bool:
+    """Whether the call only tells the type checker something: `TypeVar(...)`, `NewType(...)` and their like."""
+    return isinstance(node.analyzed, _DECLARATIONS)
+
+
+def _call(node: CallExpr) -> Parts:
+    if is_declaration(node):
+        return []
+    # mypy keeps `divmod(a, b)` as an operator of its own; any other rewritten call (`cast`) is what it was made into.
+    if node.analyzed is None or isinstance(node.analyzed, OpExpr):
+        return [node.callee, *node.args]
+    return [node.analyzed]
 
 
 def _collection(node: Node) -> Parts | None:

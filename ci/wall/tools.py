@@ -44,7 +44,8 @@ def _reported(done: Done, tool: str) -> list[Finding]:
 
 def check_mypy(tree: Tree) -> list[Finding]:
     """Mypy --strict and the further error codes of pyproject.toml over src/; in the core, no Any at all."""
-    return findings_in("\n".join(tree.typed.errors))
+    inside = f"{tree.root}/"  # mypy names files relative to where it runs, others in full
+    return findings_in("\n".join(error.removeprefix(inside) for error in tree.typed.errors))
 
 
 def check_mypy_elsewhere(tree: Tree) -> list[Finding]:

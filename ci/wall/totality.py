@@ -89,7 +89,7 @@ class CoreWalk:
 
     def _expression(self, node: Node) -> Iterator[str]:
         match node:
-            case CallExpr() if node.analyzed is None:
+            case CallExpr() if node.analyzed is None or isinstance(node.analyzed, OpExpr):
                 yield from self._uses.call(node)
             case OpExpr():
                 yield from self._uses.operator(node)

@@ -6,13 +6,14 @@ what mypy does not ask about (values of callable type, statements, formats). Bot
 
 import sys
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, final
 
 from mypy.errorcodes import ErrorCode
 from mypy.nodes import Expression, IndexExpr, OpExpr
 from mypy.options import Options
-from mypy.plugin import FunctionContext, MethodContext, Plugin
+from mypy.plugin import FunctionContext, MethodContext, Plugin, ReportConfigContext
 from mypy.types import Type, get_proper_type
 from typing_extensions import override
 
@@ -22,7 +23,7 @@ if ROOT not in sys.path:
 
 from ci.wall.callee import is_ours  # noqa: E402 - after the path is known
 from ci.wall.kinds import constant_of  # noqa: E402 - likewise
-from ci.wall.operations import Operand, Operation, TotalOperations, read_total_operations  # noqa: E402 - likewise
+from ci.wall.operations import LIST_FILE, Operand, Operation, TotalOperations, read_total_operations  # noqa: E402 - likewise
 
 TOTALITY: Final = ErrorCode("totality", "An operation of the core that may raise", "Tunnel")
 _CORE_PATH: Final = "src/tunnel/core/"
@@ -42,6 +43,12 @@ class TotalityPlugin(Plugin):
         """Read the list once per run."""
         super().__init__(options)
         self._operations: Final = read_total_operations()
+        self._digest: Final = sha256(LIST_FILE.read_bytes()).hexdigest()
+
+    @override
+    def report_config_data(self, ctx: ReportConfigContext) -> str | None:
+        """What mypy's cache of a module depends on beside its source: for the core, the list."""
+        return self._digest if is_ours(ctx.id) else None
 
     @override
     def get_function_hook(self, fullname: str) -> Callable[[FunctionContext], Type] | None:
