@@ -1,1 +1,1 @@
-"""Arguments and a config file become validated settings, and those become one of the running things."""
+"""Arguments, environment and config file become validated settings, and those become one of the running things."""

@@ -1,0 +1,283 @@
+"""The command line as typed: one closed set of commands, each a small record of texts; `settings.py` judges them.
+
+argparse answers `--help` and usage errors by itself (exit 0 and 2), which is why nothing here returns an Outcome.
+"""
+
+from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias, final
+
+from typing_extensions import override
+
+from tunnel.cli.exits import EXIT_HELP, ExitCode
+
+if TYPE_CHECKING:
+    from argparse import _SubParsersAction
+
+DEFAULT_TTL: Final = "24h"
+DEFAULT_ACCOUNT: Final = "owner"
+
+_SAID_ALOUD: Final = (
+    "a token on the command line can be read by every user of this machine; give it by --token-file F, "
+    "by --token-file - (standard input), or in the environment as TUNNEL_TOKEN"
+)
+_HOST_HEADER: Final = "what the local service sees as Host: keep (the default), rewrite to its own address, or a value"
+_JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How to tell what happens."""
+
+    is_json: bool
+    is_quiet: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DemoCommand:
+    """Server, agent and sample site together on this machine."""
+
+    local: str | None
+    public: str | None
+    output: Output
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServerCommand:
+    """Run a server."""
+
+    domain: str | None
+    public: str | None
+    agents: str | None
+    state: str | None
+    cert: str | None
+    key: str | None
+    config: str | None
+    output: Output
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class HttpCommand:
+    """Expose a local HTTP service."""
+
+    target: str
+    name: str | None
+    server: str | None
+    token_file: str | None
+    ca: str | None
+    local_ca: str | None
+    host_header: str | None
+    config: str | None
+    output: Output
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MintCommand:
+    """Make a token."""
+
+    state: str
+    name: str
+    ttl: str
+    account: str
+    out: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ExplainCommand:
+    """Say in words what a token allows; `-` is standard input."""
+
+    file: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CheckCommand:
+    """Say what is wrong with a config file."""
+
+    file: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class VersionCommand:
+    """Say which version this is."""
+
+
+Command: TypeAlias = (
+    DemoCommand | ServerCommand | HttpCommand | MintCommand | ExplainCommand | CheckCommand | VersionCommand
+)
+
+
+class _Typed(Namespace):
+    """What argparse fills in; which of it is there depends on `command`."""
+
+    command: str = ""
+    local: str | None = None
+    public: str | None = None
+    domain: str | None = None
+    agents: str | None = None
+    state: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    config: str | None = None
+    target: str = ""
+    name: str | None = None
+    server: str | None = None
+    token_file: str | None = None
+    ca: str | None = None
+    local_ca: str | None = None
+    host_header: str | None = None
+    ttl: str = DEFAULT_TTL
+    account: str = DEFAULT_ACCOUNT
+    out: str | None = None
+    file: str = "-"
+    output: str | None = None
+    quiet: bool = False
+
+
+def read_arguments(arguments: Sequence[str]) -> Command:
+    """The command that was typed; ends the process with its help (0) or a usage error (2) when none was."""
+    typed = _parser().parse_args(list(arguments), _Typed())
+    output = Output(is_json=typed.output == "json", is_quiet=typed.quiet)
+    match typed.command:
+        case "demo":
+            return DemoCommand(typed.local, typed.public, output)
+        case "server":
+            places = (typed.domain, typed.public, typed.agents, typed.state)
+            return ServerCommand(*places, typed.cert, typed.key, typed.config, output)
+        case "http":
+            names = (typed.target, typed.name, typed.server, typed.token_file)
+            return HttpCommand(*names, typed.ca, typed.local_ca, typed.host_header, typed.config, output)
+        case "mint":
+            return MintCommand(typed.state or "", typed.name or "", typed.ttl, typed.account, typed.out)
+        case "explain":
+            return ExplainCommand(typed.file)
+        case "check":
+            return CheckCommand(typed.file)
+        case _:
+            return VersionCommand()
+
+
+@final
+class _Parser(ArgumentParser):
+    """An argparse parser whose usage errors are one line that says it and one that says where help is."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        """End the process with exit code 2."""
+        self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n(see `{self.prog} --help`)\n")
+
+
+@final
+class _RefuseSecret(Action):
+    """What `--token VALUE` does; the value is not repeated, as standard error is often kept."""
+
+    @override
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
+    ) -> None:
+        parser.error(_SAID_ALOUD)
+
+
+def _parser() -> ArgumentParser:
+    parser = _Parser(
+        prog="tunnel",
+        description="Give a service on this machine a public name.",
+        epilog=EXIT_HELP,
+        allow_abbrev=False,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_server(commands)
+    _add_http(commands)
+    _add_token(commands)
+    config = _group(commands, "config", "look at config files")
+    check = _command(config, "check", "say everything that is wrong with a config file")
+    check.add_argument("file", metavar="FILE")
+    _command(commands, "version", "say which version this is")
+    return parser
+
+
+def _add_demo(commands: "_SubParsersAction[_Parser]") -> None:
+    demo = _command(commands, "demo", "try it: server, agent and a sample site on this machine")
+    demo.add_argument("--local", metavar="TARGET", help="expose this instead of the sample site: 3000, host:3000, ...")
+    demo.add_argument(
+        "--public", metavar="HOST:PORT", help="where visitors come (default 127.0.0.1:8080, or the next free port)"
+    )
+    _add_output(demo)
+
+
+def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
+    server = _command(commands, "server", "accept agents and visitors")
+    server.add_argument("--domain", metavar="NAME", help="the zone: visitors reach NAME.DOMAIN")
+    server.add_argument("--public", metavar="HOST:PORT", help="where visitors come")
+    server.add_argument("--agents", metavar="HOST:PORT", help="where agents come (TLS)")
+    server.add_argument("--state", metavar="DIR", help="keys and certificates; made when missing")
+    server.add_argument("--cert", metavar="F", help="certificate chain (PEM) instead of a development one")
+    server.add_argument("--key", metavar="F", help="its private key (PEM)")
+    server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
+    _add_output(server)
+
+
+def _add_http(commands: "_SubParsersAction[_Parser]") -> None:
+    http = _command(commands, "http", "expose a local HTTP service")
+    http.add_argument("target", metavar="TARGET", help="3000, host:3000, http://host:3000 or https://host:3000")
+    http.add_argument("--name", "--subdomain", metavar="NAME", help="the public name (default: any free one)")
+    http.add_argument("--server", metavar="HOST:PORT", help="the server's agent listener (TUNNEL_SERVER)")
+    http.add_argument(
+        "--token-file", metavar="F", help="holds the token; - is standard input (TUNNEL_TOKEN_FILE, or TUNNEL_TOKEN)"
+    )
+    http.add_argument("--token", action=_RefuseSecret, nargs="?", help=SUPPRESS)
+    http.add_argument("--ca", metavar="F", help="trust this authority (PEM) for the server instead of the system's")
+    http.add_argument("--local-ca", metavar="F", help="trust this authority (PEM) for an https target")
+    http.add_argument("--host-header", metavar="rewrite|keep|VALUE", help=_HOST_HEADER)
+    http.add_argument("--config", metavar="FILE", help="a config file; flags and environment override it")
+    _add_output(http)
+
+
+def _add_token(commands: "_SubParsersAction[_Parser]") -> None:
+    token = _group(commands, "token", "make and read capability tokens")
+    mint = _command(token, "mint", "make a token; print it, or write it to a file of mode 0600")
+    mint.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
+    mint.add_argument("--name", metavar="PATTERN", required=True, help="one name, *, *-suffix or prefix-*")
+    mint.add_argument(
+        "--ttl", default=DEFAULT_TTL, help=f"how long it is valid: 30s, 15m, 1h, 7d (default {DEFAULT_TTL})"
+    )
+    mint.add_argument(
+        "--account",
+        default=DEFAULT_ACCOUNT,
+        help=f"tokens of one account share their names (default {DEFAULT_ACCOUNT})",
+    )
+    mint.add_argument("--out", metavar="F", help="write the token there")
+    explain = _command(token, "explain", "say in words what a token allows")
+    explain.add_argument("file", metavar="F", nargs="?", default="-", help="holds the token (default: standard input)")
+
+
+def _group(commands: "_SubParsersAction[_Parser]", name: str, description: str) -> "_SubParsersAction[_Parser]":
+    group = _command(commands, name, description)
+    return group.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+
+
+def _command(commands: "_SubParsersAction[_Parser]", name: str, description: str) -> _Parser:
+    """A parser without abbreviations: `--token` must never be read as `--token-file`."""
+    return commands.add_parser(
+        name,
+        help=description,
+        description=f"{description.capitalize()}.",
+        epilog=EXIT_HELP,
+        allow_abbrev=False,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+
+
+def _add_output(parser: ArgumentParser) -> None:
+    parser.add_argument("--output", choices=["json"], help=_JSON)
+    parser.add_argument("--quiet", action="store_true", help="say nothing of single requests")

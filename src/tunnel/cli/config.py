@@ -1,0 +1,259 @@
+"""The config file: TOML with a closed schema. Every problem is found in one reading; a file with any is not used.
+
+    version = 1
+    [server]  domain, public, agents, state, cert, key
+    [agent]   server, name, token_file, ca, local_ca, host_header
+    [limits]  each name of `core/base/limits.py`
+
+Relative paths are relative to the file, not to where the command was typed.
+"""
+
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar, final
+
+from tunnel.cli.places import BadText, domain_of, listener_of, peer_of
+from tunnel.cli.problems import (
+    BadValue,
+    CannotRead,
+    ConfigProblem,
+    Contradiction,
+    InConfig,
+    NotToml,
+    OutOfRange,
+    Problems,
+    TomlPath,
+    UnknownKey,
+    WrongType,
+    WrongVersion,
+)
+from tunnel.cli.ranges import NEVER_MORE_THAN, range_of
+from tunnel.core.base.limits import DEFAULT_LIMITS, MIB, Limits
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.drive.address import Address
+
+CONFIG_VERSION: Final = 1
+CONFIG_BYTES_MAX: Final = 1 * MIB
+"""A hundred times what the whole schema needs; a larger file is not a config file."""
+
+T = TypeVar("T")
+Table: TypeAlias = Mapping[str, object]
+
+_TABLES: Final = ("server", "agent", "limits")
+_NEAR: Final = 0.6
+_WRITTEN_MAX: Final = 10**15
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ServerTable:
+    """`[server]`; None where the file says nothing."""
+
+    domain: str | None = None
+    public: Address | None = None
+    agents: Address | None = None
+    state: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AgentTable:
+    """`[agent]`; None where the file says nothing. `host_header` is judged when the target is known."""
+
+    server: Address | None = None
+    name: str | None = None
+    token_file: Path | None = None
+    ca: Path | None = None
+    local_ca: Path | None = None
+    host_header: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole file, every value checked by itself."""
+
+    server: ServerTable = ServerTable()
+    agent: AgentTable = AgentTable()
+    limits: Limits = DEFAULT_LIMITS
+
+
+LIMIT_NAMES: Final = tuple(field.name for field in fields(Limits))
+SERVER_KEYS: Final = tuple(field.name for field in fields(ServerTable))
+AGENT_KEYS: Final = tuple(field.name for field in fields(AgentTable))
+
+
+def load_config(file: Path) -> Outcome[Config, Problems]:
+    """What the file says, or everything that is wrong with it."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(CONFIG_BYTES_MAX + 1)
+    except OSError as cause:
+        return Failure((CannotRead(str(file), f"cannot read the config file: {cause.strerror}"),))
+    read = read_config(content, file.parent)
+    if isinstance(read, Success):
+        return read
+    return Failure(tuple(InConfig(file, problem) for problem in error_of(read)))
+
+
+def read_config(content: bytes, directory: Path) -> Outcome[Config, tuple[ConfigProblem, ...]]:
+    """The same for the bytes of a file in `directory`; total: any bytes are a config or a list of problems."""
+    parsed = _parse(content)
+    if not isinstance(parsed, Success):
+        return Failure((error_of(parsed),))
+    reading = _Reading(directory)
+    config = reading.config(value_of(parsed))
+    return Failure(tuple(reading.problems)) if reading.problems else Success(config)
+
+
+def _parse(content: bytes) -> Outcome[Table, NotToml]:
+    if len(content) > CONFIG_BYTES_MAX:
+        return Failure(NotToml(f"longer than {CONFIG_BYTES_MAX} bytes"))
+    try:
+        return Success(tomllib.loads(content.decode("utf-8")))
+    except UnicodeDecodeError as cause:
+        return Failure(NotToml(f"byte {cause.start} is not UTF-8"))
+    except RecursionError:  # tomllib recurses on nested arrays
+        return Failure(NotToml("nested too deeply"))
+    except ValueError as cause:  # TOMLDecodeError, and the integers and dates that only `int` and `datetime` refuse
+        return Failure(NotToml(str(cause).partition("\n")[0]))
+
+
+@final
+class _Reading:
+    """One pass over a parsed file; finished when `config` returns, with all problems in `problems`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.problems: Final[list[ConfigProblem]] = []
+
+    def config(self, top: Table) -> Config:
+        """The config, with what is wrong left out and noted."""
+        self._check_version(top)
+        self._check_keys(top, (), ("version", *_TABLES))
+        return Config(
+            self._server(self._table(top, "server")),
+            self._agent(self._table(top, "agent")),
+            self._limits(self._table(top, "limits")),
+        )
+
+    def _check_version(self, top: Table) -> None:
+        version = top.get("version")
+        if version is None:
+            self.problems.append(WrongVersion(None))
+        elif version != CONFIG_VERSION or type(version) is not int:
+            self.problems.append(WrongVersion(_number_text(version) if type(version) is int else _kind_of(version)))
+
+    def _check_keys(self, table: Table, path: TomlPath, known: Iterable[str]) -> None:
+        allowed = list(known)
+        for key in table:
+            if key not in allowed:
+                near = get_close_matches(key[:64], allowed, n=1, cutoff=_NEAR)
+                self.problems.append(UnknownKey((*path, key), near[0] if near else None))
+
+    def _table(self, top: Table, name: str) -> Table:
+        found = top.get(name, {})
+        if isinstance(found, dict):
+            return found
+        self.problems.append(WrongType((name,), _kind_of(found), f"a table: [{name}]"))
+        return {}
+
+    def _server(self, table: Table) -> ServerTable:
+        self._check_keys(table, ("server",), SERVER_KEYS)
+        return ServerTable(
+            domain=self._checked(table, ("server", "domain"), domain_of),
+            public=self._checked(table, ("server", "public"), listener_of),
+            agents=self._checked(table, ("server", "agents"), listener_of),
+            state=self._path(table, ("server", "state")),
+            cert=self._path(table, ("server", "cert")),
+            key=self._path(table, ("server", "key")),
+        )
+
+    def _agent(self, table: Table) -> AgentTable:
+        self._check_keys(table, ("agent",), AGENT_KEYS)
+        return AgentTable(
+            server=self._checked(table, ("agent", "server"), peer_of),
+            name=self._text(table, ("agent", "name")),
+            token_file=self._path(table, ("agent", "token_file")),
+            ca=self._path(table, ("agent", "ca")),
+            local_ca=self._path(table, ("agent", "local_ca")),
+            host_header=self._text(table, ("agent", "host_header")),
+        )
+
+    def _limits(self, table: Table) -> Limits:
+        self._check_keys(table, ("limits",), LIMIT_NAMES)
+        read = {name: self._number(table, name) for name in LIMIT_NAMES if name in table}
+        changes: dict[str, Any] = {name: number for name, number in read.items() if number is not None}
+        limits = replace(DEFAULT_LIMITS, **changes)
+        for smaller, larger in NEVER_MORE_THAN:
+            low, high = _limit(limits, smaller), _limit(limits, larger)
+            if low > high:
+                self.problems.append(Contradiction(("limits", smaller), ("limits", larger), low, high))
+        return limits
+
+    def _number(self, table: Table, name: str) -> float | None:
+        """The number of a limit, of the type of its default; a whole number will do where any number does."""
+        path, seen = ("limits", name), table.get(name)
+        whole = isinstance(_limit(DEFAULT_LIMITS, name), int)
+        if isinstance(seen, bool) or not isinstance(seen, int if whole else (int, float)):
+            self.problems.append(WrongType(path, _kind_of(seen), "a whole number" if whole else "a number"))
+            return None
+        allowed = range_of(name)
+        if not allowed.low <= seen <= allowed.high:  # false for nan, too
+            self.problems.append(OutOfRange(path, _number_text(seen), allowed.low, allowed.high))
+            return None
+        return seen if whole else float(seen)
+
+    def _checked(self, table: Table, path: TomlPath, parse: Callable[[str], Outcome[T, BadText]]) -> T | None:
+        text = self._text(table, path)
+        if text is None:
+            return None
+        parsed = parse(text)
+        if isinstance(parsed, Success):
+            return value_of(parsed)
+        self.problems.append(BadValue(path, text, error_of(parsed).wanted))
+        return None
+
+    def _path(self, table: Table, path: TomlPath) -> Path | None:
+        text = self._text(table, path)
+        if text is None:
+            return None
+        if text == "" or "\0" in text:
+            self.problems.append(BadValue(path, text, "a path"))
+            return None
+        return self._directory / text
+
+    def _text(self, table: Table, path: TomlPath) -> str | None:
+        seen = table.get(path[-1])
+        if seen is None or isinstance(seen, str):
+            return seen
+        self.problems.append(WrongType(path, _kind_of(seen), "a text in quotes"))
+        return None
+
+
+def _limit(limits: Limits, name: str) -> float:
+    value: float = getattr(limits, name)
+    return value
+
+
+def _number_text(number: float) -> str:
+    """The number in digits, unless nobody could read them and Python would refuse to write them."""
+    return "a huge number" if isinstance(number, int) and abs(number) > _WRITTEN_MAX else f"{number:.15g}"
+
+
+def _kind_of(seen: object) -> str:
+    """What TOML calls such a value."""
+    kinds: tuple[tuple[type, str], ...] = (
+        (bool, "a true or false"),
+        (int, "a whole number"),
+        (float, "a number"),
+        (str, "a text"),
+        (list, "an array"),
+        (dict, "a table"),
+    )
+    return next((name for kind, name in kinds if isinstance(seen, kind)), "a date or time")

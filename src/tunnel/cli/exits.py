@@ -1,0 +1,60 @@
+"""Exit codes: a contract with scripts (OPS-CLI-002). The table is also part of `tunnel --help`."""
+
+from enum import IntEnum
+from typing import Final, final
+
+from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, ServerUntrusted, SettingsUnusable
+from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
+
+
+@final
+class ExitCode(IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    USAGE = 2
+    NAME_TAKEN = 3
+    NOT_AUTHORISED = 4
+    NETWORK = 5
+    INTERNAL = 6
+    CUT_OFF = 130
+
+
+EXIT_HELP: Final = """\
+exit codes:
+  0    done, or ended in order by Ctrl-C or SIGTERM
+  2    usage: an argument, a config file or another file of ours is not right
+  3    the name is taken by somebody else
+  4    not authorised: the token was refused or does not permit this
+  5    network: an address cannot be used, or the server cannot be trusted
+  6    internal: a defect of this program; please report it
+  130  cut off by a second Ctrl-C or SIGTERM
+"""
+
+
+def exit_of(end: AgentEnd | ServerEnd) -> ExitCode:
+    """The exit code of an end that nobody asked for."""
+    match end:
+        case NameDenied():
+            return ExitCode.NAME_TAKEN
+        case NotAuthorised():
+            return ExitCode.NOT_AUTHORISED
+        case ServerUntrusted() | CannotListen():
+            return ExitCode.NETWORK
+        case SettingsUnusable() | StateUnusable():
+            return ExitCode.USAGE
+
+
+def sentence_of(end: AgentEnd | ServerEnd) -> str:
+    """What happened and what to do about it."""
+    match end:
+        case NameDenied(name=name, detail=detail):
+            return f"the name {name!r} is not ours: {detail}; choose another --name, or leave it out for any free one"
+        case NotAuthorised(code=code, detail=detail):
+            return f"not authorised ({code}): {detail}"
+        case ServerUntrusted(server=server, detail=detail):
+            return f"cannot trust {server}: {detail}; for a private authority give its certificate with --ca F"
+        case CannotListen(address=address, detail=detail):
+            return f"cannot listen on {address}: {detail}"
+        case SettingsUnusable(what=what, detail=detail) | StateUnusable(what=what, detail=detail):
+            return f"{what}: {detail}"

@@ -1,0 +1,103 @@
+"""The live status of a terminal: where, whether, and the newest requests, drawn in place (ADR 0022)."""
+
+from typing import Final, final
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from tunnel.cli.status import Down, Link, Starting, Status, Stopping, Up, after, after_hint
+from tunnel.cli.words import printable
+from tunnel.observe.events import Event, ExchangeDone
+
+DRAWN_PER_SECOND: Final = 8
+_SERVER_ERROR: Final = 500
+_CLIENT_ERROR: Final = 400
+
+
+@final
+class LiveScreen:
+    """Draws the status from a thread of its own, eight times a second at most; the event loop only replaces a value.
+
+    Finished after `close`, which leaves the last picture standing.
+    """
+
+    def __init__(self, title: str, console: Console, *, is_quiet: bool) -> None:
+        self._title = title
+        self._is_quiet = is_quiet
+        self._status = Status()
+        self._live = Live(get_renderable=self._picture, console=console, refresh_per_second=DRAWN_PER_SECOND)
+        self._live.start()
+
+    def emit(self, event: Event) -> None:
+        """Show one event."""
+        self._status = after(self._status, event)
+
+    def hint(self, text: str) -> None:
+        """Show a hint below the URL."""
+        self._status = after_hint(self._status, text)
+
+    def close(self) -> None:
+        """Draw once more and leave the picture."""
+        self._live.stop()
+
+    def _picture(self) -> Group:
+        return picture(self._title, self._status, is_quiet=self._is_quiet)
+
+
+def picture(title: str, status: Status, *, is_quiet: bool) -> Group:
+    """The whole status, top to bottom. Texts of peers are `Text`, never markup."""
+    head = Table.grid(padding=(0, 2))
+    head.add_row(Text(title, style="bold"), _link_text(status.link))
+    if status.url:
+        head.add_row(Text("url"), Text(printable(status.url), style="bold cyan"))
+    if status.hint:
+        head.add_row(Text("try"), Text(printable(status.hint)))
+    if status.agents is not None:
+        head.add_row(Text("agents"), Text(str(status.agents)))
+    head.add_row(Text("requests"), Text(_count_text(status)))
+    parts: list[Table | Text] = [head, *(Text(note, style="yellow") for note in status.notes)]
+    if status.newest and not is_quiet:
+        parts.extend((Text(), _requests(status.newest)))
+    return Group(*parts)
+
+
+def _requests(newest: tuple[ExchangeDone, ...]) -> Table:
+    table = Table.grid(padding=(0, 2), expand=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=60)
+    table.add_column(justify="right")
+    table.add_column(justify="right")
+    table.add_column()
+    for event in newest:
+        table.add_row(
+            Text(printable(event.method)),
+            Text(printable(event.target)),
+            Text(str(event.status), style=_status_style(event.status)),
+            Text(f"{event.milliseconds:.1f} ms"),
+            Text("" if event.outcome == "ok" else printable(event.outcome), style="red"),
+        )
+    return table
+
+
+def _count_text(status: Status) -> str:
+    return f"{status.requests}, {status.failures} failed" if status.failures else str(status.requests)
+
+
+def _status_style(status: int) -> str:
+    if status >= _SERVER_ERROR:
+        return "bold red"
+    return "yellow" if status >= _CLIENT_ERROR else "green"
+
+
+def _link_text(link: Link) -> Text:
+    match link:
+        case Starting():
+            return Text("connecting", style="yellow")
+        case Up():
+            return Text("up", style="bold green")
+        case Down(told=told):
+            return Text(told, style="bold red")
+        case Stopping():
+            return Text("stopping", style="yellow")

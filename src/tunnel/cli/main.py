@@ -1,0 +1,120 @@
+"""The `tunnel` command: arguments to settings, settings to a running thing, its end to an exit code."""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from tunnel import __version__
+from tunnel.cli.arguments import (
+    CheckCommand,
+    Command,
+    DemoCommand,
+    ExplainCommand,
+    HttpCommand,
+    MintCommand,
+    ServerCommand,
+    VersionCommand,
+    read_arguments,
+)
+from tunnel.cli.config import load_config
+from tunnel.cli.exits import ExitCode
+from tunnel.cli.report import refuse, say
+from tunnel.cli.tokens import explained, mint, write_token
+from tunnel.core.base.ids import UnixSeconds
+from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.observe.escapes import escape_stories
+
+
+def main() -> NoReturn:
+    """Run the command that was typed and end the process with its exit code."""
+    code = run(sys.argv[1:], os.environ)
+    try:
+        sys.stdout.flush()
+    except OSError:  # nobody reads any more; say so to the interpreter, which would complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
+    """The exit code of the command. argparse ends the process by itself after `--help` and usage errors."""
+    try:
+        code = _run(read_arguments(arguments), environment)
+    except KeyboardInterrupt:  # before or after the event loop, which takes signals itself
+        return ExitCode.CUT_OFF
+    except Exception:  # noqa: BLE001 - a defect of ours is an exit code and a report, too
+        say(f"internal error; please report this:\n{traceback.format_exc()}")
+        return ExitCode.INTERNAL
+    stories = escape_stories()
+    if stories:
+        say("internal error: the last guard had to end a session; please report this:\n" + "\n".join(stories))
+        return ExitCode.INTERNAL
+    return code
+
+
+def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
+    match command:
+        case VersionCommand():
+            print(f"tunnel {__version__}")
+            return ExitCode.OK
+        case CheckCommand():
+            return _check(command)
+        case ExplainCommand():
+            return _explain(command)
+        case MintCommand():
+            return _mint(command)
+        case DemoCommand():
+            from tunnel.cli.demo import start_demo  # noqa: PLC0415 - its web server costs every other command 0.2 s
+
+            return start_demo(command, environment)
+        case ServerCommand() | HttpCommand():
+            return _start(command, environment)
+
+
+def _start(command: ServerCommand | HttpCommand, environment: Mapping[str, str]) -> ExitCode:
+    from tunnel.cli.start import start_agent, start_server  # noqa: PLC0415 - likewise, 0.2 s for the short commands
+
+    return (
+        start_server(command, environment) if isinstance(command, ServerCommand) else start_agent(command, environment)
+    )
+
+
+def _check(command: CheckCommand) -> ExitCode:
+    loaded = load_config(Path(command.file))
+    if not isinstance(loaded, Success):
+        return refuse(error_of(loaded))
+    print(f"{command.file}: ok")
+    return ExitCode.OK
+
+
+def _explain(command: ExplainCommand) -> ExitCode:
+    words = explained(command.file, _now())
+    if not isinstance(words, Success):
+        return refuse((error_of(words),))
+    print("\n".join(value_of(words)))
+    return ExitCode.OK
+
+
+def _mint(command: MintCommand) -> ExitCode:
+    minted = mint(command, _now())
+    if not isinstance(minted, Success):
+        return refuse(error_of(minted))
+    token = value_of(minted)
+    if command.out is None:
+        print(token.text)
+    else:
+        written = write_token(Path(command.out), token.text)
+        if not isinstance(written, Success):
+            return refuse((error_of(written),))
+        say(f"token written to {command.out}")
+    if token.key_is_new:
+        say(f"made a new token signing key in {command.state}")
+    say("\n".join(token.words[:-1]))
+    return ExitCode.OK
+
+
+def _now() -> UnixSeconds:
+    return UnixSeconds(int(time.time()))

@@ -1,0 +1,55 @@
+"""One JSON object a line on standard output, for programs; the first is `{"event":"ready","url":...}` (OPS-CLI-006).
+
+Standard error gets the plain lines of a log, among them what happens before anything is ready.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import final
+
+from tunnel.cli.lines import LineWriter
+from tunnel.cli.plain import left_out_line
+from tunnel.cli.words import line_of, object_of
+from tunnel.observe.events import AgentReady, Event, ExchangeDone, ServerReady
+
+
+def _left_out_object(count: int) -> str:
+    return json.dumps({"event": "left_out", "lines": count})
+
+
+@final
+class NdjsonScreen:
+    """Objects from the first readiness on, log lines always; finished after `close`."""
+
+    def __init__(self, clock: Callable[[], datetime], *, is_quiet: bool) -> None:
+        self._clock = clock
+        self._is_quiet = is_quiet
+        self._was_ready = False
+        self._out = LineWriter(sys.stdout.fileno(), _left_out_object)
+        self._log = LineWriter(sys.stderr.fileno(), left_out_line)
+
+    def emit(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, ExchangeDone):
+            if not self._is_quiet:
+                self._write(object_of(event))
+            return
+        self._was_ready = self._was_ready or isinstance(event, (ServerReady, AgentReady))
+        self._log.write(f"{self._clock():%H:%M:%S} {line_of(event)}")
+        self._write(object_of(event))
+
+    def hint(self, text: str) -> None:
+        """Tell a hint as an object like any event."""
+        self._write({"event": "hint", "text": text})
+
+    def close(self) -> None:
+        """Write what waits."""
+        self._out.close()
+        self._log.close()
+
+    def _write(self, told: dict[str, object]) -> None:
+        if self._was_ready:
+            stamped = {**told, "time": self._clock().astimezone().isoformat(timespec="milliseconds")}
+            self._out.write(json.dumps(stamped, separators=(",", ":")))

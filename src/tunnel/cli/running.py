@@ -1,0 +1,84 @@
+"""What every long-running command shares: the event loop, the signals that end it, and where its events are shown."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from importlib.util import find_spec
+from typing import Protocol, TypeAlias, TypeVar
+
+import anyio
+from rich.console import Console
+
+from tunnel import __version__
+from tunnel.agent.end import AgentEnd
+from tunnel.cli.arguments import Output
+from tunnel.cli.exits import ExitCode
+from tunnel.cli.live import LiveScreen
+from tunnel.cli.ndjson import NdjsonScreen
+from tunnel.cli.plain import PlainScreen
+from tunnel.cli.report import conclude
+from tunnel.core.base.outcome import Outcome
+from tunnel.observe.events import EventSink
+from tunnel.server.end import ServerEnd
+
+T = TypeVar("T")
+
+
+class Screen(EventSink, Protocol):
+    """Where events and hints are shown; finished after `close`."""
+
+    def hint(self, text: str) -> None:
+        """Show something a person can use, such as a command to type."""
+
+    def close(self) -> None:
+        """Show what is still to be shown; a second call does nothing."""
+
+
+Work: TypeAlias = Callable[[Screen, asyncio.Event], Awaitable[Outcome[None, AgentEnd | ServerEnd]]]
+
+
+def screen_for(output: Output, environment: Mapping[str, str]) -> Screen:
+    """JSON lines when asked for; a live status in a terminal that can move its cursor; plain lines otherwise."""
+    if output.is_json:
+        return NdjsonScreen(datetime.now, is_quiet=output.is_quiet)
+    if sys.stdout.isatty() and environment.get("TERM", "dumb") != "dumb":
+        console = Console(no_color=bool(environment.get("NO_COLOR")) or None, highlight=False)
+        return LiveScreen(f"tunnel {__version__}", console, is_quiet=output.is_quiet)
+    return PlainScreen(datetime.now, is_quiet=output.is_quiet)
+
+
+def run_on_screen(work: Work, output: Output, environment: Mapping[str, str]) -> ExitCode:
+    """The exit code of `work`, which is shown as asked for and ended by signals."""
+    screen = screen_for(output, environment)
+    try:
+        ended = run_until_signal(lambda stop: work(screen, stop))
+    finally:
+        screen.close()
+    return conclude(ended)
+
+
+def run_until_signal(work: Callable[[asyncio.Event], Awaitable[T]]) -> T | None:
+    """What `work` returns. The first SIGINT, SIGTERM or SIGHUP sets its event; a second cuts it off, and gives None."""
+    has_uvloop = find_spec("uvloop") is not None
+    return anyio.run(_until_signal, work, backend_options={"use_uvloop": has_uvloop})
+
+
+async def _until_signal(work: Callable[[asyncio.Event], Awaitable[T]]) -> T | None:
+    stop = asyncio.Event()
+    done: list[T] = []
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch_signals, stop, group.cancel_scope)
+        done.append(await work(stop))
+        group.cancel_scope.cancel()
+    return done[0] if done else None
+
+
+async def _watch_signals(stop: asyncio.Event, scope: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+        async for _ in signals:
+            if stop.is_set():
+                scope.cancel()
+                return
+            stop.set()

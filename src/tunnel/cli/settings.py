@@ -1,0 +1,138 @@
+"""From what was typed, the environment and the config file to validated settings: flags win over environment over file.
+
+All problems are found together, so that a person corrects a command once and not five times.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar, final
+
+from tunnel.agent.settings import AgentSettings, LocalService
+from tunnel.cli.arguments import HttpCommand, ServerCommand
+from tunnel.cli.config import AgentTable, Config, load_config
+from tunnel.cli.places import BadText, domain_of, host_header_of, listener_of, peer_of, target_of
+from tunnel.cli.problems import BadArgument, Missing, OnlyTogether, Problem, Problems
+from tunnel.cli.tokens import token_of
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.link.messages import HostHeader
+from tunnel.core.route.name import describe as describe_name
+from tunnel.core.route.name import label_of
+from tunnel.server.settings import ServerSettings
+
+T = TypeVar("T")
+Given: TypeAlias = tuple[str, str | None]
+"""A flag or variable, and its text if it is there."""
+
+_DEFAULT_HOST_HEADER: Final = "keep"
+
+
+def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]:
+    """Everything a server needs to know, or all that is missing and wrong."""
+    gathering = _Gathering()
+    config = gathering.config(command.config)
+    table = config.server
+    domain = gathering.needed("domain", [("--domain", command.domain)], domain_of, table.domain)
+    public = gathering.needed("public address", [("--public", command.public)], listener_of, table.public)
+    agents = gathering.needed("agents' address", [("--agents", command.agents)], listener_of, table.agents)
+    state = gathering.needed("state directory", [("--state", command.state)], _path_of, table.state)
+    certificate = gathering.optional([("--cert", command.cert)], _path_of, table.cert)
+    key = gathering.optional([("--key", command.key)], _path_of, table.key)
+    if certificate is None and key is not None:
+        gathering.problems.append(OnlyTogether("--key", "--cert"))
+    if key is None and certificate is not None:
+        gathering.problems.append(OnlyTogether("--cert", "--key"))
+    if gathering.problems or domain is None or public is None or agents is None or state is None:
+        return Failure(tuple(gathering.problems))
+    return Success(ServerSettings(domain, public, agents, state, certificate, key, config.limits))
+
+
+def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outcome[AgentSettings, Problems]:
+    """Everything an agent needs to know, its token read, or all that is missing and wrong."""
+    gathering = _Gathering()
+    config = gathering.config(command.config)
+    table = config.agent
+    servers = [("--server", command.server), ("TUNNEL_SERVER", environment.get("TUNNEL_SERVER") or None)]
+    server = gathering.needed("server", servers, peer_of, table.server)
+    local, host_header = gathering.local(command, table)
+    name = gathering.optional([("--name", command.name), ("name", table.name or None)], _label_of, None)
+    ca = gathering.optional([("--ca", command.ca)], _path_of, table.ca)
+    token = token_of(command.token_file, environment, table.token_file)
+    if not isinstance(token, Success):
+        gathering.problems.append(error_of(token))
+        return Failure(tuple(gathering.problems))
+    if gathering.problems or server is None or local is None or host_header is None:
+        return Failure(tuple(gathering.problems))
+    is_shown = not command.output.is_quiet
+    return Success(
+        AgentSettings(
+            server, local, name or "", value_of(token), host_header, ca, config.limits, requests_shown=is_shown
+        )
+    )
+
+
+@final
+class _Gathering:
+    """What was wrong so far; finished when its maker has asked for every setting."""
+
+    def __init__(self) -> None:
+        self.problems: Final[list[Problem]] = []
+
+    def config(self, file: str | None) -> Config:
+        """What the config file says; nothing when there is none or it is wrong."""
+        if file is None:
+            return Config()
+        loaded = load_config(Path(file))
+        if isinstance(loaded, Success):
+            return value_of(loaded)
+        self.problems.extend(error_of(loaded))
+        return Config()
+
+    def optional(
+        self, givens: list[Given], parse: Callable[[str], Outcome[T, BadText]], configured: T | None
+    ) -> T | None:
+        """The value of the first source that is there; None when there is none, or when it is wrong."""
+        for source, text in givens:
+            if text is None:
+                continue
+            parsed = parse(text)
+            if isinstance(parsed, Success):
+                return value_of(parsed)
+            self.problems.append(BadArgument(source, text, error_of(parsed).wanted))
+            return None
+        return configured
+
+    def needed(
+        self, what: str, givens: list[Given], parse: Callable[[str], Outcome[T, BadText]], configured: T | None
+    ) -> T | None:
+        """The same, and a problem when no source is there."""
+        if configured is None and all(text is None for _, text in givens):
+            self.problems.append(Missing(what, (*(source for source, _ in givens), "a config file with --config")))
+        return self.optional(givens, parse, configured)
+
+    def local(self, command: HttpCommand, table: AgentTable) -> tuple[LocalService | None, HostHeader | None]:
+        """The local service and what it shall see as Host, which depends on it."""
+        found = self.optional([("TARGET", command.target)], target_of, None)
+        authority = self.optional([("--local-ca", command.local_ca)], _path_of, table.local_ca)
+        if found is None:
+            return None, None
+        if command.local_ca is not None and not found.tls:
+            self.problems.append(BadArgument("--local-ca", command.local_ca, "of use without an https:// target"))
+        service = dataclasses.replace(found, ca=authority if found.tls else None)
+        wanted = command.host_header or table.host_header or _DEFAULT_HOST_HEADER
+        host_header = host_header_of(wanted, service)
+        if isinstance(host_header, Success):
+            return service, value_of(host_header)
+        self.problems.append(BadArgument("--host-header", wanted, error_of(host_header).wanted))
+        return service, None
+
+
+def _path_of(text: str) -> Outcome[Path, BadText]:
+    return Failure(BadText(text, "a path")) if text == "" or "\0" in text else Success(Path(text))
+
+
+def _label_of(text: str) -> Outcome[str, BadText]:
+    label = label_of(text)
+    if isinstance(label, Success):
+        return Success(str(value_of(label)))
+    return Failure(BadText(text, f"a name: {describe_name(error_of(label))}"))

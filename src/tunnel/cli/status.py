@@ -1,0 +1,101 @@
+"""The state of a running command as one immutable value, and what each event makes of it; `live.py` draws it."""
+
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias, final
+
+from tunnel.cli.words import line_of
+from tunnel.observe.events import (
+    AgentReady,
+    Event,
+    ExchangeDone,
+    LinkLost,
+    NameGranted,
+    ServerReady,
+    SessionEnded,
+    SessionOpened,
+    ShuttingDown,
+)
+
+REQUESTS_SHOWN: Final = 10
+NOTES_SHOWN: Final = 3
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """Nothing is ready yet."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Up:
+    """Requests can come."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The agent has no link; `told` says why and what happens next."""
+
+    told: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """No new request is taken."""
+
+
+Link: TypeAlias = Starting | Up | Down | Stopping
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything a person sees: where, whether, how much, and the newest requests and notes, oldest first."""
+
+    url: str = ""
+    link: Link = Starting()
+    agents: int | None = None
+    requests: int = 0
+    failures: int = 0
+    newest: tuple[ExchangeDone, ...] = ()
+    notes: tuple[str, ...] = ()
+    hint: str = ""
+
+
+def after(status: Status, event: Event) -> Status:
+    """The status once `event` has happened."""
+    match event:
+        case ServerReady():
+            return replace(status, url=event.url_pattern, link=Up(), agents=status.agents or 0)
+        case AgentReady():
+            return replace(status, url=event.url, link=Up())
+        case LinkLost():
+            return replace(status, link=Down(line_of(event)))
+        case ShuttingDown():
+            return replace(status, link=Stopping())
+        case SessionOpened():
+            return replace(status, agents=(status.agents or 0) + 1)
+        case SessionEnded():
+            return replace(status, agents=max((status.agents or 0) - 1, 0))
+        case ExchangeDone():
+            return _after_request(status, event)
+        case NameGranted():
+            return status
+        case _:
+            return replace(status, notes=(*status.notes, line_of(event))[-NOTES_SHOWN:])
+
+
+def _after_request(status: Status, event: ExchangeDone) -> Status:
+    return replace(
+        status,
+        requests=status.requests + 1,
+        failures=status.failures + (event.outcome != "ok"),
+        newest=(*status.newest, event)[-REQUESTS_SHOWN:],
+    )
+
+
+def after_hint(status: Status, text: str) -> Status:
+    """The status with a hint that a person can use."""
+    return replace(status, hint=text)

@@ -1,0 +1,96 @@
+"""Events as words for people and as objects for programs."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Final
+
+from tunnel.observe.events import (
+    AgentReady,
+    Event,
+    ExchangeDone,
+    LinkLost,
+    LinkRefused,
+    LocalUnreachable,
+    NameGranted,
+    ServerReady,
+    SessionEnded,
+    SessionOpened,
+    ShuttingDown,
+    Warned,
+)
+
+EVENT_NAMES: Final[Mapping[type[Event], str]] = {
+    ServerReady: "ready",
+    AgentReady: "ready",
+    ExchangeDone: "request",
+    SessionOpened: "session_opened",
+    SessionEnded: "session_ended",
+    NameGranted: "name_granted",
+    LinkRefused: "link_refused",
+    LinkLost: "link_lost",
+    LocalUnreachable: "local_unreachable",
+    ShuttingDown: "shutting_down",
+    Warned: "warning",
+}
+"""The `event` of each object; a contract with programs (OPS-CLI-006)."""
+
+
+def object_of(event: Event) -> dict[str, object]:
+    """The event as a JSON object: its name first, then its fields by their own names, the URL before all others."""
+    told: dict[str, object] = {"event": EVENT_NAMES[type(event)]}
+    if isinstance(event, ServerReady):
+        told["url"] = event.url_pattern
+    for field in dataclasses.fields(event):
+        if field.name != "url_pattern":
+            told[field.name] = getattr(event, field.name)
+    return told
+
+
+def line_of(event: Event) -> str:
+    """The event as one line, whatever the peer put into it."""
+    return printable(_words(event))
+
+
+def request_words(event: ExchangeDone) -> str:
+    """Method, target, status, time, and what went wrong if anything did."""
+    wrong = "" if event.outcome == "ok" else f" ({event.outcome})"
+    return printable(f"{event.method} {event.target} {event.status} {event.milliseconds:.1f} ms{wrong}")
+
+
+def printable(text: str) -> str:
+    """The text with everything that could move a cursor or forge a line replaced."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _words(event: Event) -> str:
+    match event:
+        case ServerReady():
+            return f"ready: {event.url_pattern} (visitors at {event.public}, agents at {event.agents})"
+        case AgentReady():
+            return f"ready: {event.url}"
+        case ExchangeDone():
+            return request_words(event)
+        case ShuttingDown():
+            return f"stopping; what is running may go on for {event.grace_seconds:g} s"
+        case Warned():
+            return f"warning: {event.message}"
+        case _:
+            return _link_words(event)
+
+
+def _link_words(
+    event: SessionOpened | SessionEnded | NameGranted | LinkRefused | LinkLost | LocalUnreachable,
+) -> str:
+    match event:
+        case SessionOpened():
+            return f"agent {event.session} connected from {event.peer} (account {event.account})"
+        case SessionEnded():
+            return f"agent {event.session} gone after {event.seconds:.0f} s: {event.reason}"
+        case NameGranted():
+            return f"agent {event.session} holds the name {event.name} (epoch {event.epoch})"
+        case LinkRefused():
+            return f"agent from {event.peer} refused ({event.code}): {event.detail}"
+        case LinkLost():
+            return f"no link: {event.reason}; dialling again in {event.retry_seconds:.1f} s"
+        case LocalUnreachable():
+            return f"the local service {event.target} does not answer: {event.reason}"
