@@ -163,6 +163,10 @@ def describe(error: HttpError) -> str:
     return _other_sentence(error)
 
 
+# Each function below gives the one member that is left its type: one that is added to a union and forgotten here is a
+# type error on that line.
+
+
 def _fields_sentence(error: FieldsError) -> str:
     match error:
         case HeadTooLong(limit=limit):
@@ -181,8 +185,9 @@ def _fields_sentence(error: FieldsError) -> str:
             return f"{seen!r} is not spoken here; use HTTP/1.1 or HTTP/1.0."
         case RepeatedField(name=name):
             return f"The field {name!r} came more than once; send it once, even when the values are equal."
-        case BadFieldValue(name=name, seen=seen):
-            return f"{seen!r} is no value of the field {name!r}; send a comma-separated list of tokens."
+        case _:
+            last: BadFieldValue = error
+            return f"{last.seen!r} is no value of the field {last.name!r}; send a comma-separated list of tokens."
 
 
 def _framing_sentence(error: FramingError) -> str:
@@ -193,7 +198,8 @@ def _framing_sentence(error: FramingError) -> str:
             return "Content-Length and Transfer-Encoding came together; send one of them."
         case UnknownTransferCoding(seen=seen):
             return f"The transfer coding {seen!r} is not accepted; send `chunked` alone, or a Content-Length."
-        case TransferCodingOnHttp10():
+        case _:
+            _last: TransferCodingOnHttp10 = error
             return "Transfer-Encoding came in an HTTP/1.0 message; use HTTP/1.1 or a Content-Length."
 
 
@@ -211,8 +217,9 @@ def _target_sentence(error: TargetError) -> str:
             return "No Host field came; send the name the request is for."
         case BadHost(seen=seen):
             return f"{seen!r} is not a Host; send one name or address, with a port from 1 to 65535 if any."
-        case HostDisagrees(target=target, host=host):
-            return f"The target names {target!r} and the Host field {host!r}; send the same in both."
+        case _:
+            last: HostDisagrees = error
+            return f"The target names {last.target!r} and the Host field {last.host!r}; send the same in both."
 
 
 def _chunk_sentence(error: ChunkError) -> str:
@@ -225,9 +232,10 @@ def _chunk_sentence(error: ChunkError) -> str:
             return f"Byte {seen} came where CR LF ends a chunk; send as much data as the chunk size says."
         case TrailersTooLong(limit=limit):
             return f"The trailers exceed {limit} bytes; send fewer."
-        case EndedEarly(received=received, expected=expected):
-            whole = f"{expected} bytes" if expected >= 0 else "the end of the body"
-            return f"The sender finished after {received} bytes of {whole}; send the whole body."
+        case _:
+            last: EndedEarly = error
+            whole = f"of {last.expected}" if last.expected >= 0 else "and before the last chunk"
+            return f"The sender finished after {last.received} bytes {whole}; send the whole body."
 
 
 def _other_sentence(error: IntentError | AnswerError) -> str:
@@ -244,5 +252,6 @@ def _other_sentence(error: IntentError | AnswerError) -> str:
             return f"{seen!r} is not a status line; send `HTTP/1.1`, a status from 100 to 599 and a reason."
         case BodyNotAllowed(status=status):
             return f"A body was declared for status {status}, which has none; send no framing field."
-        case SwitchUnnamed():
+        case _:
+            _last: SwitchUnnamed = error
             return "A 101 came without `Connection: upgrade` and `Upgrade`; name the protocol."

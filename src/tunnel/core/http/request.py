@@ -14,6 +14,7 @@ from tunnel.core.http.errors import (
     FramingError,
     HostMissing,
     RequestError,
+    TargetTooLong,
     TraceWithBody,
     UnknownExpectation,
     UpgradeWithBody,
@@ -115,25 +116,17 @@ def parse_request_head(raw: bytes, limits: Limits) -> Outcome[RequestHead, Reque
     host = host_of(host_value)
     if host is None:
         return Failure(BadHost(clipped(host_value)))
-    if not target.startswith(b"/") or len(target) > limits.target_bytes_max:
-        reduced = reduced_target(method, target, host_value, limits)
+    if len(target) > limits.target_bytes_max:
+        return Failure(TargetTooLong(len(target), limits.target_bytes_max))
+    if not target.startswith(b"/"):
+        reduced = reduced_target(method, target, host_value)
         if not isinstance(reduced, Success):
             return reduced
         target = value_of(reduced)
-    return _request(
-        method=method,
-        target=target,
-        minor=0 if minor == b"0" else 1,
-        fields=fields,
-        host=host,
-        host_value=host_value,
-        noted=noted,
-        limits=limits,
-    )
+    return _request(method, target, 0 if minor == b"0" else 1, fields, host, host_value, noted, limits)
 
 
 def _request(
-    *,
     method: bytes,
     target: bytes,
     minor: int,

@@ -3,10 +3,9 @@
 import re
 from typing import Final
 
-from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import two_groups
-from tunnel.core.http.errors import BadTarget, HostDisagrees, TargetError, TargetTooLong, clipped
+from tunnel.core.http.errors import BadTarget, HostDisagrees, clipped
 
 ASTERISK: Final = b"*"
 _OPTIONS: Final = b"OPTIONS"
@@ -15,17 +14,13 @@ _OPTIONS: Final = b"OPTIONS"
 _ABSOLUTE: Final = re.compile(rb"[Hh][Tt][Tt][Pp][Ss]?://([^/?]++)(.*+)")
 
 
-def reduced_target(method: bytes, target: bytes, host_value: bytes, limits: Limits) -> Outcome[bytes, TargetError]:
-    """The origin-form, byte for byte as it came, or `*`.
+def reduced_target(method: bytes, target: bytes, host_value: bytes) -> Outcome[bytes, BadTarget | HostDisagrees]:
+    """The origin-form, or `*`, of a target that does not begin with `/`.
 
     An absolute-form is reduced when its authority is the Host field, letter case apart; RFC 9112 section 3.2.2 would
     let it override Host, and a local service that does not would then see another host than we routed by. The path is
     never normalised, as nobody decides by it here (CVE history of `/public/%2e%2e/admin`).
     """
-    if len(target) > limits.target_bytes_max:
-        return Failure(TargetTooLong(len(target), limits.target_bytes_max))
-    if target.startswith(b"/"):
-        return Success(target)
     if target == ASTERISK:
         return Success(target) if method == _OPTIONS else Failure(BadTarget(target))
     parts = two_groups(_ABSOLUTE, target)
