@@ -1,0 +1,1 @@
+"""Checks that are not tests: the wall, traceability, deliberate defects, fuzzing."""
