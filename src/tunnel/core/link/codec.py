@@ -126,8 +126,8 @@ def _agent_bytes(message: AgentMessage) -> bytes:
                 text_bytes(name, NAME_CHARS_MAX),
                 _host_header_bytes(choice),
             )
-        case Withdraw(endpoint=endpoint):
-            return _framed(MessageKind.WITHDRAW, uint_bytes(endpoint, 4))
+        case _:
+            return _framed(message.message_kind, uint_bytes(message.endpoint, 4))
 
 
 def _host_header_bytes(choice: HostHeader) -> bytes:
@@ -136,8 +136,12 @@ def _host_header_bytes(choice: HostHeader) -> bytes:
             return uint_bytes(_REWRITE, 1) + text_bytes(authority, AUTHORITY_CHARS_MAX)
         case Keep():
             return uint_bytes(_KEEP, 1)
-        case Value(text=text):
-            return uint_bytes(_VALUE, 1) + text_bytes(text, AUTHORITY_CHARS_MAX)
+        case _:
+            return uint_bytes(_VALUE, 1) + text_bytes(choice.text, AUTHORITY_CHARS_MAX)
+
+
+def _detail_bytes(detail: str) -> bytes:
+    return text_bytes(detail, TEXT_CHARS_MAX)
 
 
 def _server_bytes(message: ServerMessage) -> bytes:
@@ -146,17 +150,17 @@ def _server_bytes(message: ServerMessage) -> bytes:
             numbers = uint_bytes(session, 8) + uint_bytes(beat, 4) + uint_bytes(deadline, 4)
             return _framed(MessageKind.WELCOME, numbers, text_bytes(software, SOFTWARE_CHARS_MAX))
         case Refused(code=refusal, detail=detail):
-            return _framed(MessageKind.REFUSED, uint_bytes(refusal.value, 1), text_bytes(detail, TEXT_CHARS_MAX))
+            return _framed(MessageKind.REFUSED, uint_bytes(refusal.value, 1), _detail_bytes(detail))
         case Granted(endpoint=endpoint, name=name, url=url, epoch=epoch):
             texts = text_bytes(name, NAME_CHARS_MAX) + text_bytes(url, TEXT_CHARS_MAX)
             return _framed(MessageKind.GRANTED, uint_bytes(endpoint, 4), texts, uint_bytes(epoch, 8))
         case Denied(endpoint=endpoint, code=denial, detail=detail):
             numbers = uint_bytes(endpoint, 4) + uint_bytes(denial.value, 1)
-            return _framed(MessageKind.DENIED, numbers, text_bytes(detail, TEXT_CHARS_MAX))
+            return _framed(MessageKind.DENIED, numbers, _detail_bytes(detail))
         case Drain(grace_ms=grace):
             return _framed(MessageKind.DRAIN, uint_bytes(grace, 4))
-        case Fenced(endpoint=endpoint, detail=detail):
-            return _framed(MessageKind.FENCED, uint_bytes(endpoint, 4), text_bytes(detail, TEXT_CHARS_MAX))
+        case _:
+            return _framed(message.message_kind, uint_bytes(message.endpoint, 4), _detail_bytes(message.detail))
 
 
 def _message_at(held: bytes, at: int) -> tuple[Message, int] | ReadError | None:
@@ -223,7 +227,7 @@ def _server_message(kind: ServerKind, fields: Fields) -> ServerMessage:
             return Denied(_endpoint(fields), _denial(fields), fields.take_text("detail", TEXT_CHARS_MAX))
         case MessageKind.DRAIN:
             return Drain(fields.take_uint("grace", 4))
-        case MessageKind.FENCED:
+        case _:
             return Fenced(_endpoint(fields), fields.take_text("detail", TEXT_CHARS_MAX))
 
 

@@ -5,7 +5,7 @@ from typing import TypeAlias, final
 
 from tunnel.core.base.ids import EndpointId
 from tunnel.core.link.messages import LINK_VERSION, MessageKind, RefusalCode
-from tunnel.core.token.errors import BadSignature, Expired, NotYetValid, TokenError, TokenMalformed, UnknownKey
+from tunnel.core.token.errors import BadSignature, NotYetValid, TokenError, TokenMalformed, UnknownKey
 
 
 @final
@@ -143,7 +143,7 @@ def token_refusal_code(error: TokenError) -> RefusalCode:
             return RefusalCode.BAD_SIGNATURE
         case NotYetValid():
             return RefusalCode.NOT_YET_VALID
-        case Expired():
+        case _:
             return RefusalCode.EXPIRED
 
 
@@ -155,8 +155,8 @@ def _describe_read(error: ReadError) -> str:
             return f"A link message of kind {kind} came, which version {LINK_VERSION} does not have."
         case MessageMalformed(kind=kind, field=field):
             return f"A {kind.name} message of the link has a bad {field}."
-        case OtherVersion(seen=seen):
-            return f"The agent speaks version {seen} of the link, the server version {LINK_VERSION}; update the older."
+        case _:
+            return f"The agent speaks version {error.seen} of the link, this server {LINK_VERSION}; update the older."
 
 
 def _describe_stream(error: StreamError) -> str:
@@ -177,5 +177,5 @@ def _describe_turn(error: TurnError) -> str:
             return f"The server granted the name `{granted}` where `{asked}` was asked for."
         case AnswersNotTaken(waiting_bytes=waiting, limit_bytes=limit):
             return f"{waiting} bytes of answers wait for an agent that takes none of them; the limit is {limit}."
-        case HandshakeTooSlow(limit_seconds=limit):
-            return f"The link did not open within {limit} seconds."
+        case _:
+            return f"The link did not open within {error.limit_seconds} seconds."

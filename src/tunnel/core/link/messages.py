@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, NewType, TypeAlias, final
+from typing import ClassVar, Final, NewType, TypeAlias, final
 
 from tunnel.core.base.ids import EndpointId, Epoch, SessionId
 from tunnel.core.token.token import EndpointKind
@@ -92,6 +92,7 @@ class Hello:
     `token` is the whole signed token: a secret, so this record has no `repr` that could reach a log.
     """
 
+    message_kind: ClassVar[MessageKind] = MessageKind.HELLO
     version: int
     instance: bytes
     token: bytes
@@ -103,6 +104,7 @@ class Hello:
 class Expose:
     """The agent asks for an endpoint, numbered by itself in rising order; a `name` of "" asks for any free one."""
 
+    message_kind: ClassVar[MessageKind] = MessageKind.EXPOSE
     endpoint: EndpointId
     kind: EndpointKind
     name: str
@@ -114,6 +116,7 @@ class Expose:
 class Withdraw:
     """The agent gives an endpoint up."""
 
+    message_kind: ClassVar[MessageKind] = MessageKind.WITHDRAW
     endpoint: EndpointId
 
 
@@ -122,6 +125,7 @@ class Withdraw:
 class Welcome:
     """The server believes the token; it pings after `heartbeat_ms` of rest and gives up after `deadline_ms`."""
 
+    message_kind: ClassVar[MessageKind] = MessageKind.WELCOME
     session: SessionId
     heartbeat_ms: int
     deadline_ms: int
@@ -133,6 +137,7 @@ class Welcome:
 class Refused:
     """The server's last word on this link."""
 
+    message_kind: ClassVar[MessageKind] = MessageKind.REFUSED
     code: RefusalCode
     detail: str
 
@@ -142,6 +147,7 @@ class Refused:
 class Granted:
     """The endpoint answers under `name`, at `url`, as generation `epoch` of that name."""
 
+    message_kind: ClassVar[MessageKind] = MessageKind.GRANTED
     endpoint: EndpointId
     name: str
     url: str
@@ -153,6 +159,7 @@ class Granted:
 class Denied:
     """The endpoint is not exposed; nothing else changes."""
 
+    message_kind: ClassVar[MessageKind] = MessageKind.DENIED
     endpoint: EndpointId
     code: DenialCode
     detail: str
@@ -163,6 +170,7 @@ class Denied:
 class Drain:
     """The server will end the link after `grace_ms`; what runs may finish, nothing new begins."""
 
+    message_kind: ClassVar[MessageKind] = MessageKind.DRAIN
     grace_ms: int
 
 
@@ -171,6 +179,7 @@ class Drain:
 class Fenced:
     """The endpoint is exposed no more: a newer link with the same token took its name."""
 
+    message_kind: ClassVar[MessageKind] = MessageKind.FENCED
     endpoint: EndpointId
     detail: str
 
@@ -182,22 +191,4 @@ Message: TypeAlias = AgentMessage | ServerMessage
 
 def kind_of(message: Message) -> MessageKind:
     """The kind byte of `message`."""
-    match message:
-        case Hello():
-            return MessageKind.HELLO
-        case Expose():
-            return MessageKind.EXPOSE
-        case Withdraw():
-            return MessageKind.WITHDRAW
-        case Welcome():
-            return MessageKind.WELCOME
-        case Refused():
-            return MessageKind.REFUSED
-        case Granted():
-            return MessageKind.GRANTED
-        case Denied():
-            return MessageKind.DENIED
-        case Drain():
-            return MessageKind.DRAIN
-        case Fenced():
-            return MessageKind.FENCED
+    return message.message_kind
