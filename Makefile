@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo test wall setup setup-dev lock clean
+.PHONY: help demo test wall bench setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
 	@echo "make wall               the wall alone, as a table"
+	@echo "make bench [TIME=5] [PAIRS=3]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
 
 $(VENV)/run.done: ci/constraints/run.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +27,11 @@ setup-dev: $(VENV)/dev.done
 
 demo: setup
 	@exec $(BIN)/tunnel demo $(if $(LOCAL),--local $(LOCAL))
+
+bench: TIME = 5
+bench: PAIRS ?= 3
+bench: setup
+	@$(BIN)/python -m bench --seconds $(TIME) --pairs $(PAIRS)
 
 clean:
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
