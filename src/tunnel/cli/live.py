@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tunnel.cli.status import Down, Link, Starting, Status, Stopping, Up, after, after_hint
+from tunnel.cli.status import Down, Link, Starting, Status, Stopped, Stopping, Up, after, after_hint, at_end
 from tunnel.cli.words import printable
 from tunnel.observe.events import Event, ExchangeDone
 
@@ -40,6 +40,7 @@ class LiveScreen:
 
     def close(self) -> None:
         """Draw once more and leave the picture."""
+        self._status = at_end(self._status)
         self._live.stop()
 
     def _picture(self) -> Group:
@@ -49,7 +50,7 @@ class LiveScreen:
 def picture(title: str, status: Status, *, is_quiet: bool) -> Group:
     """The whole status, top to bottom. Texts of peers are `Text`, never markup."""
     head = Table.grid(padding=(0, 2))
-    head.add_row(Text(title, style="bold"), _link_text(status.link))
+    head.add_row(Text("link"), _link_text(status.link))
     if status.url:
         head.add_row(Text("url"), Text(printable(status.url), style="bold cyan"))
     if status.hint:
@@ -57,7 +58,8 @@ def picture(title: str, status: Status, *, is_quiet: bool) -> Group:
     if status.agents is not None:
         head.add_row(Text("agents"), Text(str(status.agents)))
     head.add_row(Text("requests"), Text(_count_text(status)))
-    parts: list[Table | Text] = [head, *(Text(note, style="yellow") for note in status.notes)]
+    notes = (Text(note, style="yellow") for note in status.notes)
+    parts: list[Table | Text] = [Text(title, style="bold"), head, *notes]
     if status.newest and not is_quiet:
         parts.extend((Text(), _requests(status.newest)))
     return Group(*parts)
@@ -101,3 +103,5 @@ def _link_text(link: Link) -> Text:
             return Text(told, style="bold red")
         case Stopping():
             return Text("stopping", style="yellow")
+        case Stopped():
+            return Text("stopped")

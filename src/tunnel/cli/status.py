@@ -46,7 +46,13 @@ class Stopping:
     """No new request is taken."""
 
 
-Link: TypeAlias = Starting | Up | Down | Stopping
+@final
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The end."""
+
+
+Link: TypeAlias = Starting | Up | Down | Stopping | Stopped
 
 
 @final
@@ -99,3 +105,8 @@ def _after_request(status: Status, event: ExchangeDone) -> Status:
 def after_hint(status: Status, text: str) -> Status:
     """The status with a hint that a person can use."""
     return replace(status, hint=text)
+
+
+def at_end(status: Status) -> Status:
+    """The status that is left standing."""
+    return replace(status, link=Stopped())
