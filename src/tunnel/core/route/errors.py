@@ -66,8 +66,8 @@ def describe(error: ClaimError | TooManySessions) -> str:
             return f"Session {session} has ended; connect again."
         case TooManyNames(limit=limit):
             return f"The token holds all {limit} names that it may at once; withdraw one first."
-        case TooManySessions(limit=limit):
-            return f"The token holds all {limit} links that it may at once; end one first."
+        case _:
+            return f"The token holds all {error.limit} links that it may at once; end one first."
 
 
 def denial_code(error: ClaimError) -> DenialCode:
