@@ -138,7 +138,7 @@ class AgentConversation:
     def _open(self) -> None:
         """Now what was asked for early may be sent: a server takes nothing but a hello before its welcome."""
         self._state = _State.OPEN
-        for asked in self._asked.values():
+        for asked in list(self._asked.values()):
             self._send(asked)
 
     def _take_answer(self, answer: Granted | Denied | Fenced, events: list[AgentEvent]) -> TurnError | None:
