@@ -61,6 +61,7 @@ class PublicConnection(asyncio.BufferedProtocol):
         self._is_stuck = False
         """The stream holds as much as it may."""
         self._is_reading = True
+        self._is_pumping = False
         self._unsent = 0
 
     # The visitor's socket.
@@ -134,8 +135,11 @@ class PublicConnection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         self._is_paused = False
         self._return_credit()
-        if self._edge is not None:
-            self._edge.on_visitor_flowing(self._now())
+        edge = self._edge
+        if edge is not None:
+            now = self._now()
+            edge.on_visitor_flowing(now)
+            self._pump(edge, now)
 
     # The agent's stream.
 
@@ -217,7 +221,10 @@ class PublicConnection(asyncio.BufferedProtocol):
         return Instant(self._hub.loop.time())
 
     def _pump(self, edge: Edge, now: Instant) -> None:
-        actions = edge.poll_actions()
+        if self._is_pumping:
+            return  # a write below made the socket flow again; the loop that is running sees what that brought
+        self._is_pumping = True
+        actions = edge.poll_actions(now)
         while actions:
             for action in actions:
                 if isinstance(action, SendOrigin):
@@ -227,7 +234,8 @@ class PublicConnection(asyncio.BufferedProtocol):
                         self._transport.write(action.data)
                 else:
                     self._do_rare(edge, action, now)
-            actions = edge.poll_actions()
+            actions = edge.poll_actions(now)
+        self._is_pumping = False
         self._update_reading(edge)
         self._alarm.set_by(edge.next_deadline())
 

@@ -32,6 +32,8 @@ class Limits:
     """All chunk extensions of one body together; nobody uses them but attackers (CVE-2023-39326)."""
     request_body_bytes_max: int = 16 * GIB
     """One request body; more gets 413. High, as a tunnel carries uploads of any honest size, but never without end."""
+    ahead_bytes_max: int = 64 * KIB
+    """What a visitor sent ahead of its turn (pipelining, or before a 101); above it we read no more. One read."""
     interim_responses_max: int = 16
     """1xx responses before one final response; an endless row of them is an attack by the local service."""
 

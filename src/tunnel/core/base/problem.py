@@ -53,7 +53,6 @@ TOO_MANY_CONNECTIONS: Final = Problem(
 SERVER_FULL: Final = Problem(
     "server-full", 503, Hop.EDGE, "The server holds as many connections as it may", "Try again shortly.", 5
 )
-DRAINING: Final = Problem("draining", 503, Hop.EDGE, "The server is shutting down", "Try again shortly.", 1)
 LINK_LOST: Final = Problem(
     "link-lost",
     502,

@@ -1,27 +1,28 @@
 """One public connection: exchanges in sequence, each joined to a stream of the agent that holds the name.
 
-The shell tells what the world did (`receive_*`, `on_*`) and then does what `poll_actions` lists, in order.
+The shell tells what the world did (`receive_*`, `on_*`) and then does what `poll_actions` lists, in order, until it
+lists nothing. Calls that come late, twice or after the end change nothing.
 """
 
 from typing import Final, final
 
 from tunnel.core.base.ids import Instant
-from tunnel.core.base.limits import READ_BYTES, Limits
+from tunnel.core.base.limits import Limits
 from tunnel.core.base.problem import (
     LINK_BROKE_PROTOCOL,
     LINK_LOST,
     LOCAL_CLOSED_EARLY,
     LOCAL_STALLED,
     LOCAL_TIMEOUT,
-    REQUEST_CUT_SHORT,
     REQUEST_TIMEOUT,
     Problem,
 )
 from tunnel.core.http.forward import Visitor
-from tunnel.core.relay.actions import Action, EndOrigin, EndVisitor, SendOrigin, SendVisitor
-from tunnel.core.relay.endings import close, cut, fail, finish_upgraded, leave, report
-from tunnel.core.relay.requests import repeat, take_body, take_head
-from tunnel.core.relay.responses import close_response, take_reply, take_response
+from tunnel.core.relay.actions import Action, EndVisitor
+from tunnel.core.relay.awaited import wait_of
+from tunnel.core.relay.endings import abandon, close, fail, leave, report
+from tunnel.core.relay.requests import end_requests, repeat, take_body, take_head
+from tunnel.core.relay.responses import close_response, end_up, pass_down, pass_up, take_reply, take_response
 from tunnel.core.relay.state import EdgeState, Phase
 from tunnel.core.relay.waits import Wait
 from tunnel.core.route.table import RouteTable
@@ -51,7 +52,12 @@ class Edge:
     @property
     def is_full(self) -> bool:
         """The visitor sent more ahead of its turn than we hold: read no more for now."""
-        return self._state.request.ahead_bytes > READ_BYTES
+        return self._state.request.ahead_bytes > self._state.limits.ahead_bytes_max
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the visitor that wait here: part of a head, and what came ahead of its turn."""
+        return self._state.request.held_bytes
 
     @property
     def waits_for(self) -> Wait:
@@ -61,44 +67,44 @@ class Edge:
     # The world: the visitor.
 
     def receive_visitor(self, data: bytes, now: Instant) -> None:
-        """The visitor sent bytes."""
-        match self._state.phase:
-            case Phase.BETWEEN:
-                take_head(self._state, data, now)
-            case Phase.EXCHANGE:
-                take_body(self._state, data, now)
-            case Phase.UPGRADED:
-                self._state.actions.append(SendOrigin(data))
-            case Phase.LINGERING:
-                self._state.lingered += len(data)
-                if self._state.lingered > self._state.limits.linger_bytes_max:
-                    close(self._state, abort=True)
-            case Phase.CLOSED:
-                return
-        self._go_on(now)
+        """The visitor sent bytes; more of them while `is_full` end the connection."""
+        state = self._state
+        if not data or state.visitor_has_ended:
+            return
+        exchange = state.exchange
+        if self.is_full:
+            abandon(state, "visitor-flooded", now)
+        elif exchange is None:
+            self._receive_outside(data, now)
+        elif state.phase is Phase.UPGRADED:
+            pass_up(state, exchange, data)
+        else:
+            take_body(state, exchange, data, now)
+        self._arm(now)
 
     def on_visitor_end(self, now: Instant) -> None:
         """The visitor ended its side (FIN): a request cut short is an error, a whole one still gets its answer."""
-        self._state.visitor_has_ended = True
-        exchange = self._state.exchange
-        if self._state.phase is Phase.UPGRADED:
-            self._state.actions.append(EndOrigin())
-            if self._state.leg is None or self._state.leg.has_ended:
-                finish_upgraded(self._state, now, "ok")
-        elif exchange is None or self._state.phase is not Phase.EXCHANGE:
-            close(self._state, abort=False)
-        elif not exchange.request_is_complete:
-            fail(self._state, REQUEST_CUT_SHORT, "", now)
-        self._go_on(now)
+        state = self._state
+        if state.visitor_has_ended:
+            return
+        state.visitor_has_ended = True
+        if state.phase is Phase.UPGRADED:
+            end_up(state)
+            self._close_if_both_ended(now)
+        else:
+            end_requests(state, now)
+        self._arm(now)
 
     def on_visitor_lost(self, now: Instant) -> None:
-        """The visitor's connection is gone."""
-        exchange = self._state.exchange
+        """The visitor's connection is gone, whoever ended it."""
+        state = self._state
+        exchange = state.exchange
         if exchange is not None:
-            report(self._state, exchange, "ok" if self._state.phase is Phase.UPGRADED else "visitor-left", now)
-        leave(self._state, reset=True)
-        self._state.phase = Phase.CLOSED
-        self._state.patience.await_next(Wait.NOTHING, now)
+            report(state, exchange, "ok" if state.phase is Phase.UPGRADED else "visitor-left", now)
+        leave(state)
+        state.request.forget()
+        state.phase = Phase.CLOSED
+        self._arm(now)
 
     def on_visitor_stuck(self, now: Instant) -> None:
         """What we sent waits in front of the visitor."""
@@ -106,73 +112,77 @@ class Edge:
         self._arm(now)
 
     def on_visitor_flowing(self, now: Instant) -> None:
-        """The visitor takes bytes again."""
+        """The visitor takes bytes again; a request that waited for that may be taken up by `poll_actions`."""
         self._state.visitor_is_stuck = False
         self._arm(now)
 
     def on_visitor_took(self, now: Instant) -> None:
-        """A stuck visitor took at least one byte: its patience starts anew."""
-        if self._state.visitor_is_stuck:
+        """A visitor that we wait for took at least one byte: its patience starts anew."""
+        if self._state.patience.wait is Wait.VISITOR_TAKES:
             self._state.patience.renew(now)
 
     # The world: the origin stream.
 
     def receive_origin(self, data: bytes, now: Instant) -> None:
         """The stream of the current leg brought bytes."""
-        leg = self._state.leg
-        if leg is None:
+        state = self._state
+        leg, exchange = state.leg, state.exchange
+        if leg is None or leg.has_ended or not data:
             return
-        if self._state.phase is Phase.UPGRADED:
-            self._state.actions.append(SendVisitor(data))
-        elif not leg.has_replied:
-            take_reply(self._state, leg, data, now)
+        if not leg.has_replied:
+            take_reply(state, leg, data, now)
+        elif exchange is None or state.phase is not Phase.UPGRADED:
+            take_response(state, leg, data, now)
         else:
-            take_response(self._state, leg, data, now)
-        self._go_on(now)
+            pass_down(state, exchange, data)
+        self._arm(now)
 
     def on_origin_end(self, now: Instant) -> None:
         """FIN on the stream: the local service said all it had to say."""
-        leg = self._state.leg
-        if leg is None:
+        state = self._state
+        leg, exchange = state.leg, state.exchange
+        if leg is None or leg.has_ended:
             return
         leg.has_ended = True
-        exchange = self._state.exchange
-        if self._state.phase is Phase.UPGRADED:
-            self._state.actions.append(EndVisitor())
-            if self._state.visitor_has_ended:
-                finish_upgraded(self._state, now, "ok")
-        elif exchange is None:
-            leave(self._state, reset=False)
+        if exchange is None:
+            leave(state)
+        elif state.phase is Phase.UPGRADED:
+            state.actions.append(EndVisitor())
+            self._close_if_both_ended(now)
         elif not leg.has_replied:
-            fail(self._state, LINK_BROKE_PROTOCOL, "the stream ended before the agent said whether it connected", now)
-        elif not repeat(self._state, leg, exchange, now):
-            close_response(self._state, leg, exchange, now)
-        self._go_on(now)
+            fail(state, LINK_BROKE_PROTOCOL, "the stream ended before the agent said whether it connected", now)
+        elif not repeat(state, leg, exchange, now):
+            close_response(state, leg, exchange, now)
+        self._arm(now)
 
     def on_origin_reset(self, now: Instant) -> None:
         """RST on the stream, or its link is lost, or its lease is fenced: nothing more comes, whole or not."""
-        leg, exchange = self._state.leg, self._state.exchange
+        state = self._state
+        leg, exchange = state.leg, state.exchange
         if leg is None:
             return
-        self._state.leg = None
-        if self._state.phase is Phase.UPGRADED:
-            finish_upgraded(self._state, now, "link-lost", abort=True)
-        elif exchange is not None and not repeat(self._state, leg, exchange, now):
-            if leg.has_replied and self._state.table.is_current(leg.lease):
-                fail(self._state, LOCAL_CLOSED_EARLY, "the agent reports a broken connection to the local service", now)
+        state.forget_leg()
+        was_local = leg.has_replied and state.table.is_current(leg.lease)
+        if state.phase is Phase.UPGRADED:
+            abandon(state, LOCAL_CLOSED_EARLY.code if was_local else LINK_LOST.code, now)
+        elif exchange is not None and not repeat(state, leg, exchange, now):
+            if was_local:
+                fail(state, LOCAL_CLOSED_EARLY, "the agent reports a broken connection to the local service", now)
             else:
-                fail(self._state, LINK_LOST, "", now)
-        self._go_on(now)
+                fail(state, LINK_LOST, "", now)
+        self._arm(now)
 
     def on_origin_refused(self, problem: Problem, detail: str, now: Instant) -> None:
         """The stream asked for by `OpenOrigin` could not be opened."""
-        self._state.leg = None
-        fail(self._state, problem, detail, now)
-        self._go_on(now)
+        state = self._state
+        if state.leg is not None and not state.leg.has_replied:
+            state.forget_leg()
+            fail(state, problem, detail, now)
+            self._arm(now)
 
     def on_origin_stuck(self, now: Instant) -> None:
         """The stream holds as much unsent data as it may."""
-        self._state.origin_is_stuck = True
+        self._state.origin_is_stuck = self._state.leg is not None
         self._arm(now)
 
     def on_origin_flowing(self, now: Instant) -> None:
@@ -183,77 +193,85 @@ class Edge:
     # The world: time and the operator.
 
     def on_drain(self, now: Instant) -> None:
-        """The server shuts down: the running exchange is the last."""
-        self._state.is_draining = True
-        if self._state.exchange is not None:
-            self._state.exchange.must_close = True
-        elif self._state.phase is Phase.BETWEEN and not self._state.request.has_part_of_head:
-            close(self._state, abort=False)
+        """The server shuts down: the running exchange, or the request that has begun to come, is the last."""
+        state = self._state
+        state.is_draining = True
+        if state.exchange is not None:
+            state.exchange.must_close = True
+        elif state.phase is Phase.BETWEEN and not state.request.held_bytes:
+            close(state, abort=False)
         self._arm(now)
 
     def on_time(self, now: Instant) -> None:
         """The deadline may have passed; what was awaited then did not come."""
-        if now < self._state.patience.deadline:
+        state = self._state
+        if now < state.patience.deadline:
             return
-        match self._state.patience.wait:
+        match state.patience.wait:
             case Wait.REST_OF_HEAD | Wait.REQUEST_BODY:
-                fail(self._state, REQUEST_TIMEOUT, "", now)
+                fail(state, REQUEST_TIMEOUT, "", now)
             case Wait.LOCAL_TAKES_BODY:
-                fail(self._state, LOCAL_STALLED, "", now)
+                fail(state, LOCAL_STALLED, "", now)
             case Wait.RESPONSE_HEAD | Wait.RESPONSE_BODY | Wait.HALF_CLOSED:
-                fail(self._state, LOCAL_TIMEOUT, "", now)
+                fail(state, LOCAL_TIMEOUT, "", now)
             case Wait.UPGRADED:
-                finish_upgraded(self._state, now, "idle", abort=True)
+                abandon(state, "idle", now)
             case Wait.VISITOR_TAKES:
-                cut(self._state, "visitor-stalled", now)
+                abandon(state, "visitor-stalled", now)
             case Wait.NEXT_REQUEST | Wait.LINGER:
-                close(self._state, abort=False)
+                close(state, abort=False)
             case Wait.NOTHING:
                 return
-        self._go_on(now)
+        self._arm(now)
 
     def next_deadline(self) -> Instant:
         """When `on_time` wants to be called; it may move, mostly later."""
         return self._state.patience.deadline
 
-    def poll_actions(self) -> list[Action]:
-        """What to do now, in order; handed over once."""
-        if not self._state.actions:
-            return []
-        actions = self._state.actions
-        self._state.actions = []
+    def poll_actions(self, now: Instant) -> list[Action]:
+        """What to do now, in order, handed over once; ask again until there is nothing.
+
+        A pipelined request is taken up here, one a call, so that its answer is written before the next is begun.
+        """
+        state = self._state
+        if not state.actions:
+            if state.phase is not Phase.BETWEEN or state.visitor_is_stuck:
+                return []
+            self._take_up(now)
+        actions = state.actions
+        state.actions = []
         return actions
 
-    def _go_on(self, now: Instant) -> None:
-        """Take up pipelined requests in turn (a loop, so that many short ones cannot deepen the stack)."""
-        while self._state.phase is Phase.BETWEEN and self._state.request.ahead_bytes:
-            take_head(self._state, self._state.request.take_ahead(), now)
-        if self._state.phase is Phase.BETWEEN and self._state.visitor_has_ended:
-            close(self._state, abort=False)
-        self._arm(now)
+    def _receive_outside(self, data: bytes, now: Instant) -> None:
+        """Bytes while no exchange runs."""
+        state = self._state
+        if state.phase is Phase.BETWEEN:
+            if state.visitor_is_stuck or state.request.ahead_bytes:
+                # One who does not take answers is owed no further ones: each could fill another stream's window.
+                state.request.hold(data)
+            else:
+                take_head(state, data, now)
+        elif state.phase is Phase.LINGERING:
+            state.lingered += len(data)
+            if state.lingered > state.limits.linger_bytes_max:
+                close(state, abort=False)
+
+    def _take_up(self, now: Instant) -> None:
+        state = self._state
+        if state.request.ahead_bytes:
+            take_head(state, state.request.take_ahead(), now)
+            self._arm(now)
+        if state.visitor_has_ended:
+            end_requests(state, now)
+            self._arm(now)
+
+    def _close_if_both_ended(self, now: Instant) -> None:
+        """An upgraded connection is over once each side has said so; one alone may go on."""
+        state = self._state
+        leg, exchange = state.leg, state.exchange
+        if leg is not None and leg.has_ended and state.visitor_has_ended and exchange is not None:
+            report(state, exchange, "ok", now)
+            close(state, abort=False)
 
     def _arm(self, now: Instant) -> None:
-        self._state.patience.await_next(self._wait(), now)
-
-    def _wait(self) -> Wait:
-        match self._state.phase:
-            case Phase.CLOSED:
-                return Wait.NOTHING
-            case Phase.LINGERING:
-                return Wait.LINGER
-            case Phase.UPGRADED:
-                return Wait.VISITOR_TAKES if self._state.visitor_is_stuck else Wait.UPGRADED
-            case Phase.BETWEEN:
-                return Wait.REST_OF_HEAD if self._state.request.has_part_of_head else Wait.NEXT_REQUEST
-            case Phase.EXCHANGE:
-                return self._exchange_wait()
-
-    def _exchange_wait(self) -> Wait:
-        exchange = self._state.exchange
-        if self._state.visitor_is_stuck:
-            return Wait.VISITOR_TAKES
-        if exchange is None or not exchange.request_is_complete:
-            return Wait.LOCAL_TAKES_BODY if self._state.origin_is_stuck else Wait.REQUEST_BODY
-        if exchange.response is None:
-            return Wait.RESPONSE_HEAD
-        return Wait.HALF_CLOSED if self._state.visitor_has_ended else Wait.RESPONSE_BODY
+        self._state.patience.await_next(wait_of(self._state), now)

@@ -13,69 +13,64 @@ def finish(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
     """The answer is out: on to the next request, or to the end of the connection."""
     report(edge, exchange, outcome, now)
     edge.phase = Phase.BETWEEN
+    edge.patience.start_over()
+    head = exchange.head
     if not exchange.request_is_complete:
         linger(edge)
-    elif exchange.must_close or edge.is_draining:
-        if edge.request.ahead_bytes:
+    elif exchange.must_close:
+        # A visitor that did not ask for the end may have its next request on the way already.
+        if edge.request.ahead_bytes or (head.keep_alive and head.minor > 0):
             linger(edge)
         else:
             close(edge, abort=False)
-
-
-def finish_upgraded(edge: EdgeState, now: Instant, outcome: str, *, abort: bool = False) -> None:
-    """End an upgraded connection."""
-    if edge.exchange is not None:
-        report(edge, edge.exchange, outcome, now)
-    close(edge, abort=abort)
 
 
 def fail(edge: EdgeState, problem: Problem, detail: str, now: Instant) -> None:
     """End the exchange with an answer of our own, or cut the answer that had begun."""
     exchange = edge.exchange
     if exchange is None:
-        answer(edge, problem, detail, "", None)
-        linger(edge)
+        refuse(edge, problem)
         return
-    leave(edge, reset=True)
-    if exchange.response is not None:
-        cut(edge, problem.code, now)
+    leave(edge)
+    if exchange.answering is not None:
+        cut(edge, exchange, problem.code, now)
         return
     exchange.must_close |= not exchange.request_is_complete
     exchange.status = problem.status
-    answer(edge, problem, detail, exchange.request_id, exchange)
-    finish(edge, exchange, problem.code, now)
-
-
-def refuse(edge: EdgeState, error: RequestError, now: Instant) -> None:
-    """The head is not one request to every reader: answer and close."""
-    fail(edge, problem_of(error), describe(error), now)
-
-
-def answer(edge: EdgeState, problem: Problem, detail: str, request_id: str, exchange: Exchange | None) -> None:
-    """Give an answer of our own in the form the visitor asked for."""
-    accept = b""
-    if exchange is not None:
-        accept = b",".join(value for name, value in exchange.head.fields if name.lower() == b"accept")
+    head = exchange.head
+    accept = b",".join([value for name, value in head.fields if name.lower() == b"accept"])
     whole = problem_response(
         problem,
         detail,
-        request_id,
+        exchange.request_id,
         page=wants_page(accept),
-        close=exchange is None or exchange.must_close,
-        without_body=exchange is not None and exchange.head.method == b"HEAD",
+        close=exchange.must_close,
+        without_body=head.method == b"HEAD",
     )
     edge.actions.append(SendVisitor(whole))
+    finish(edge, exchange, problem.code, now)
 
 
-def cut(edge: EdgeState, outcome: str, now: Instant) -> None:
+def refuse(edge: EdgeState, problem: Problem) -> None:
+    """Answer what did not become a request, and read no other: where the next would begin, nobody knows."""
+    request_id = edge.next_request_id()
+    whole = problem_response(problem, "", request_id, page=False, close=True, without_body=False)
+    edge.actions.append(SendVisitor(whole))
+    edge.actions.append(Report(request_id, "", b"", b"", problem.status, 0.0, problem.code, 0, 0))
+    linger(edge)
+
+
+def cut(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> None:
     """A response that cannot go on ends visibly: no last chunk, and a reset where only the close marks the end."""
-    exchange = edge.exchange
-    hard = edge.visitor_is_stuck
-    if exchange is not None:
-        report(edge, exchange, outcome, now)
-        response = exchange.response
-        hard |= response is not None and response.length < 0 and not exchange.is_chunked_down
-    close(edge, abort=hard)
+    report(edge, exchange, outcome, now)
+    close(edge, abort=exchange.answering is not None and exchange.answering.ends_by_close)
+
+
+def abandon(edge: EdgeState, outcome: str, now: Instant) -> None:
+    """Be rid of a visitor that does not keep its side: what waits for it is dropped."""
+    if edge.exchange is not None:
+        report(edge, edge.exchange, outcome, now)
+    close(edge, abort=True)
 
 
 def report(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> None:
@@ -97,31 +92,30 @@ def report(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
     )
 
 
-def leave(edge: EdgeState, *, reset: bool) -> None:
-    """Have no more to do with the current stream."""
+def leave(edge: EdgeState) -> None:
+    """Have no more to do with the current stream: a reset, unless both sides have said all they had to say."""
     leg = edge.leg
     if leg is not None:
-        edge.leg = None
-        edge.origin_is_stuck = False
-        edge.actions.append(LeaveOrigin(reset=reset and not leg.has_ended))
+        edge.actions.append(LeaveOrigin(reset=edge.origin_is_owed or not leg.has_ended))
+        edge.forget_leg()
 
 
 def linger(edge: EdgeState) -> None:
     """Half-close and read on for a moment: closing over unread bytes would reset away our answer."""
-    leave(edge, reset=True)
-    edge.request.forget_body()
-    edge.request.take_ahead()
     if edge.visitor_has_ended:
         close(edge, abort=False)
-    else:
-        edge.phase = Phase.LINGERING
-        edge.actions.append(EndVisitor())
+        return
+    leave(edge)
+    edge.request.forget()
+    edge.phase = Phase.LINGERING
+    edge.actions.append(EndVisitor())
 
 
 def close(edge: EdgeState, *, abort: bool) -> None:
-    """Close the connection."""
-    leave(edge, reset=True)
-    edge.phase = Phase.CLOSED
+    """Close the connection: now, or once the visitor has taken what waits for it."""
+    leave(edge)
+    edge.request.forget()
+    edge.phase = Phase.CLOSED if abort else Phase.CLOSING
     edge.actions.append(CloseVisitor(abort=abort))
 
 

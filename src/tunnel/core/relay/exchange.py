@@ -3,36 +3,51 @@
 from typing import Final, final
 
 from tunnel.core.base.ids import Instant, RequestId
+from tunnel.core.http.body import BodyReader
 from tunnel.core.http.request import RequestHead
-from tunnel.core.http.response import ResponseHead
 
-_REPEATABLE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
-"""The idempotent methods of RFC 9110 section 9.2.2."""
+_IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
+"""RFC 9110 section 9.2.2."""
 
 
 def is_repeatable(head: RequestHead) -> bool:
     """Whether the request may be sent a second time by an intermediary: idempotent, and all of it still at hand."""
-    return head.length == 0 and not head.upgrade and head.method in _REPEATABLE
+    return head.length == 0 and not head.upgrade and head.method in _IDEMPOTENT
+
+
+@final
+class Answering:
+    """The body of a final response on its way to the visitor, whose head is sent."""
+
+    def __init__(self, body: BodyReader, *, is_chunked: bool, ends_by_close: bool) -> None:
+        self.body: Final = body
+        self.is_chunked: Final = is_chunked
+        """The visitor gets it in chunks of ours."""
+        self.ends_by_close: Final = ends_by_close
+        """The visitor knows the end of it by the end of the connection alone (HTTP/1.0)."""
 
 
 @final
 class Exchange:
     """What is known of the running exchange. It ends when the edge reports it."""
 
-    def __init__(self, head: RequestHead, request_id: RequestId, started_at: Instant) -> None:
+    def __init__(self, head: RequestHead, request_id: RequestId, started_at: Instant, *, is_last: bool) -> None:
         self.head: Final = head
         self.request_id: Final = request_id
         self.started_at: Final = started_at
         self.name = ""
-        self.replay = b""
-        """The forwarded head, kept while the request may be sent again on a fresh stream."""
-        self.request_is_complete = False
-        self.response: ResponseHead | None = None
-        self.is_chunked_down = False
-        """The visitor gets the body in chunks of ours."""
+        """The endpoint that it is for; "" while none is found."""
+        self.may_repeat = False
+        """It went out on a stream used before, and may be sent once more on a fresh one."""
+        self.request_is_complete = head.length == 0
         self.interims = 0
-        self.must_close = not head.keep_alive or head.minor == 0
-        """The visitor's connection ends with this exchange."""
         self.status = 0
+        """Of the final response, once it has begun; 0 before."""
+        self.answering: Answering | None = None
+        """What is left of a final response that did not come in one read."""
+        self.local_keeps_alive = False
+        """The local service takes another request on its connection."""
+        self.must_close = is_last or not head.keep_alive or head.minor == 0
+        """The visitor's connection ends with this exchange."""
         self.bytes_up = 0
         self.bytes_down = 0

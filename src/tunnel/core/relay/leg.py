@@ -3,7 +3,6 @@
 from typing import Final, final
 
 from tunnel.core.base.limits import Limits
-from tunnel.core.http.body import BodyReader
 from tunnel.core.http.reader import HeadReader
 from tunnel.core.link.preface import ReplyReader
 from tunnel.core.route.table import Lease
@@ -11,7 +10,7 @@ from tunnel.core.route.table import Lease
 
 @final
 class Leg:
-    """Readers of what comes back on one stream. It is finished when the edge leaves it; it is never shared."""
+    """What one stream carries. It is finished when the edge leaves it; it is never shared between visitors."""
 
     def __init__(self, lease: Lease, limits: Limits) -> None:
         self.lease: Final = lease
@@ -19,9 +18,6 @@ class Leg:
         self.reply: Final = ReplyReader()
         self.has_replied = False
         """The agent said that the local connection stands."""
-        self.body: BodyReader | None = None
-        self.exchanges = 0
-        """Complete exchanges carried so far."""
         self.has_spoken = False
         """A byte of an answer to the running exchange has come."""
         self.has_ended = False

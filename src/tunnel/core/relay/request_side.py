@@ -13,22 +13,61 @@ from tunnel.core.http.request import RequestHead, parse_request_head
 
 
 @final
+class RequestBody:
+    """The body of the running request, on its way to the local service. It is finished once `is_done`."""
+
+    def __init__(self, length: int, limits: Limits) -> None:
+        self._reader: Final = BodyReader(length, limits, limits.request_body_bytes_max)
+        self._is_chunked: Final = length == CHUNKED
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has come whole."""
+        return self._reader.is_done
+
+    @property
+    def received(self) -> int:
+        """Bytes of content that have come."""
+        return self._reader.received
+
+    def receive(self, data: bytes) -> Outcome[bytes, BodyError]:
+        """What to forward of these bytes, framed for the local service: one chunk a read, however many came."""
+        taken = self._reader.receive(data)
+        if not isinstance(taken, Success):
+            return taken
+        payload = b"".join(value_of(taken))
+        if not self._is_chunked:
+            return Success(payload)
+        framed = chunk(payload)
+        return Success(framed + last_chunk(self._reader.trailers) if self._reader.is_done else framed)
+
+    def take_rest(self) -> bytes:
+        """What came after it, once."""
+        return self._reader.take_rest()
+
+
+@final
 class RequestSide:
     """Reads one request after the other; what comes early is held, in order, until it is taken."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits: Final = limits
         self._heads: Final = HeadReader(limits.head_bytes_max)
-        self._body: BodyReader | None = None
-        self._is_chunked = False
         self._ahead: list[bytes] = []
         self.ahead_bytes = 0
         """Bytes held for later."""
+        self.body: RequestBody | None = None
+        """The body of the running request, while it is not whole."""
 
     @property
     def has_part_of_head(self) -> bool:
         """Whether a head has begun and is not yet whole."""
         return self._heads.held > 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that wait here: part of a head, and what came ahead of its turn."""
+        return self._heads.held + self.ahead_bytes
 
     def hold(self, data: bytes) -> None:
         """Keep bytes whose turn has not come."""
@@ -56,33 +95,10 @@ class RequestSide:
 
     def begin_body(self, length: int) -> None:
         """Expect a body of `length` bytes, or CHUNKED."""
-        self._body = BodyReader(length, self._limits, self._limits.request_body_bytes_max)
-        self._is_chunked = length == CHUNKED
+        self.body = RequestBody(length, self._limits)
 
-    @property
-    def body_is_done(self) -> bool:
-        """Whether the running request's body has come whole."""
-        return self._body is None or self._body.is_done
-
-    def receive_body(self, data: bytes) -> Outcome[bytes, BodyError]:
-        """What to forward of these bytes, framed for the local service; what follows the body is held."""
-        body = self._body
-        if body is None:
-            self.hold(data)
-            return Success(b"")
-        taken = body.receive(data)
-        if not isinstance(taken, Success):
-            return taken
-        parts = value_of(taken)
-        if self._is_chunked:
-            parts = [chunk(part) for part in parts]
-            if body.is_done:
-                parts.append(last_chunk(body.trailers))
-        if body.is_done:
-            self._body = None
-            self.hold(body.take_rest())
-        return Success(b"".join(parts))
-
-    def forget_body(self) -> None:
-        """Give up on the running body; the connection is not used for another request."""
-        self._body = None
+    def forget(self) -> None:
+        """Drop the running body and all that is held; the connection is not used for another request."""
+        self.body = None
+        self._ahead.clear()
+        self.ahead_bytes = 0

@@ -9,11 +9,10 @@ from tunnel.core.http.body import BodyReader
 from tunnel.core.http.errors import describe
 from tunnel.core.http.forward import chunk, last_chunk, response_bytes
 from tunnel.core.http.framing import CHUNKED, UNTIL_CLOSE
-from tunnel.core.http.response import ResponseHead, parse_response_head
-from tunnel.core.relay.exchange import Exchange
+from tunnel.core.http.response import SWITCHING_PROTOCOLS, ResponseHead, parse_response_head
+from tunnel.core.relay.exchange import Answering, Exchange
 from tunnel.core.relay.leg import Leg
 
-_SWITCHING: Final = 101
 _CONTINUE: Final = 100
 _BODY_BYTES_MAX: Final = 1 << 62
 """A response body has no limit of its own: it is never held, and back-pressure bounds what is on its way."""
@@ -42,40 +41,38 @@ class Progress:
 
 def read_response(leg: Leg, exchange: Exchange, data: bytes, limits: Limits) -> Outcome[Progress, ResponseBroken]:
     """Take bytes of the running response, heads and body alike; a failure is final for the leg."""
-    out: list[bytes] = []
-    while exchange.response is None:
+    if exchange.answering is not None:
+        return _read_body(exchange, exchange.answering, data, b"")
+    ahead = b""
+    while True:
         whole = leg.heads.receive(data)
         if not isinstance(whole, Success):
             return Failure(ResponseBroken(describe(error_of(whole))))
         raw = value_of(whole)
         if raw is None:
-            return Success(Progress(b"".join(out)))
+            return Success(Progress(ahead))
         data = leg.heads.take_rest()
         parsed = parse_response_head(raw, exchange.head.method, limits)
         if not isinstance(parsed, Success):
             return Failure(ResponseBroken(describe(error_of(parsed))))
         head = value_of(parsed)
-        if head.is_interim:
-            exchange.interims += 1
-            if exchange.interims > limits.interim_responses_max:
-                return Failure(ResponseBroken(f"more than {limits.interim_responses_max} interim responses"))
-            out.append(_interim(head, exchange))
-        elif head.status == _SWITCHING:
-            return _switch(head, exchange, data)
-        else:
-            out.append(_begin(leg, exchange, head, limits))
-    return _read_body(leg, exchange, data, out)
+        if not head.is_interim:
+            return _begin(exchange, head, data, ahead, limits)
+        exchange.interims += 1
+        if exchange.interims > limits.interim_responses_max:
+            return Failure(ResponseBroken(f"more than {limits.interim_responses_max} interim responses"))
+        ahead += _interim(head, exchange)
 
 
-def end_response(leg: Leg, exchange: Exchange) -> Outcome[Progress, ResponseBroken]:
+def end_response(exchange: Exchange) -> Outcome[Progress, ResponseBroken]:
     """The local service has ended its side: the end of a close-delimited body, or a message cut short."""
-    body = leg.body
-    if exchange.response is None or body is None:
-        return Failure(ResponseBroken("it closed the connection before the response was whole"))
-    ended = body.on_end()
+    answering = exchange.answering
+    if answering is None:
+        return Failure(ResponseBroken("it closed the connection before the head of its response was whole"))
+    ended = answering.body.on_end()
     if not isinstance(ended, Success):
         return Failure(ResponseBroken(describe(error_of(ended))))
-    return Success(Progress(last_chunk([]) if exchange.is_chunked_down else b"", is_complete=True))
+    return Success(Progress(last_chunk([]) if answering.is_chunked else b"", is_complete=True))
 
 
 def _interim(head: ResponseHead, exchange: Exchange) -> bytes:
@@ -85,46 +82,59 @@ def _interim(head: ResponseHead, exchange: Exchange) -> bytes:
     return response_bytes(head, exchange.request_id, exchange.head.minor, framing=head.length, close=False)
 
 
-def _switch(head: ResponseHead, exchange: Exchange, rest: bytes) -> Outcome[Progress, ResponseBroken]:
+def _begin(
+    exchange: Exchange, head: ResponseHead, data: bytes, ahead: bytes, limits: Limits
+) -> Outcome[Progress, ResponseBroken]:
+    """Fix how the body travels on, and the head that says so; `ahead` are the interim responses before it."""
+    if head.status == SWITCHING_PROTOCOLS:
+        return _switch(exchange, head, data, ahead)
+    length = head.length
+    is_chunked = length < 0 and exchange.head.minor > 0
+    framing = length
+    if length < 0:
+        framing = CHUNKED if is_chunked else UNTIL_CLOSE
+    exchange.status = head.status
+    exchange.may_repeat = False
+    exchange.local_keeps_alive = head.keep_alive
+    exchange.must_close |= not exchange.request_is_complete
+    out = ahead + response_bytes(
+        head, exchange.request_id, exchange.head.minor, framing=framing, close=exchange.must_close
+    )
+    if 0 <= length <= len(data):
+        # Whole in one read, as most are: there is nothing to keep between reads.
+        exchange.bytes_down = length
+        return Success(Progress(out + data[:length], is_complete=True, rest=data[length:]))
+    body = BodyReader(length, limits, _BODY_BYTES_MAX)
+    answering = Answering(body, is_chunked=is_chunked, ends_by_close=framing == UNTIL_CLOSE)
+    exchange.answering = answering
+    return _read_body(exchange, answering, data, out)
+
+
+def _switch(exchange: Exchange, head: ResponseHead, rest: bytes, ahead: bytes) -> Outcome[Progress, ResponseBroken]:
     """101 opens the pipe only when the visitor asked for that protocol (RFC 9110 section 15.2.2)."""
     asked = [one.strip(b" \t").lower() for one in exchange.head.upgrade.split(b",")]
     taken = [one.strip(b" \t").lower() for one in head.upgrade.split(b",")]
     if not exchange.head.upgrade or not head.upgrade or any(one not in asked for one in taken):
         return Failure(ResponseBroken("101 Switching Protocols to something the visitor did not ask for"))
-    exchange.response = head
-    exchange.status = _SWITCHING
+    exchange.status = SWITCHING_PROTOCOLS
     out = response_bytes(head, exchange.request_id, exchange.head.minor, framing=0, close=False)
-    return Success(Progress(out, is_complete=True, rest=rest))
+    return Success(Progress(ahead + out, is_complete=True, rest=rest))
 
 
-def _begin(leg: Leg, exchange: Exchange, head: ResponseHead, limits: Limits) -> bytes:
-    """Fix how the body travels on, and the head that says so."""
-    exchange.response = head
-    exchange.status = head.status
-    exchange.replay = b""
-    framing = head.length
-    if framing in {CHUNKED, UNTIL_CLOSE}:
-        exchange.is_chunked_down = exchange.head.minor > 0
-        framing = CHUNKED if exchange.is_chunked_down else UNTIL_CLOSE
-    if not exchange.request_is_complete:
-        exchange.must_close = True
-    leg.body = BodyReader(head.length, limits, _BODY_BYTES_MAX)
-    return response_bytes(head, exchange.request_id, exchange.head.minor, framing=framing, close=exchange.must_close)
-
-
-def _read_body(leg: Leg, exchange: Exchange, data: bytes, out: list[bytes]) -> Outcome[Progress, ResponseBroken]:
-    body = leg.body
-    if body is None:
-        return Failure(ResponseBroken("bytes after the end of the response"))
+def _read_body(
+    exchange: Exchange, answering: Answering, data: bytes, ahead: bytes
+) -> Outcome[Progress, ResponseBroken]:
+    """Pass the payload on as soon as it is there, one chunk a read; `ahead` is what goes before it."""
+    body = answering.body
     taken = body.receive(data)
     if not isinstance(taken, Success):
         # What was whole before the violation is not sent either: the visitor sees a cut, never a repaired body.
         return Failure(ResponseBroken(describe(error_of(taken))))
-    for part in value_of(taken):
-        exchange.bytes_down += len(part)
-        out.append(chunk(part) if exchange.is_chunked_down else part)
+    payload = b"".join(value_of(taken))
+    exchange.bytes_down += len(payload)
+    out = ahead + (chunk(payload) if answering.is_chunked else payload)
     if not body.is_done:
-        return Success(Progress(b"".join(out)))
-    if exchange.is_chunked_down:
-        out.append(last_chunk(body.trailers))
-    return Success(Progress(b"".join(out), is_complete=True, rest=body.take_rest()))
+        return Success(Progress(out))
+    if answering.is_chunked:
+        out += last_chunk(body.trailers)
+    return Success(Progress(out, is_complete=True, rest=body.take_rest()))

@@ -1,19 +1,16 @@
 """Responses: what the stream brings, joined to the running exchange."""
 
-from typing import Final
-
 from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import LINK_BROKE_PROTOCOL, LOCAL_BROKE_PROTOCOL, LOCAL_CLOSED_EARLY
-from tunnel.core.relay.actions import EndOrigin, EndVisitor, SendOrigin, SendVisitor
+from tunnel.core.http.response import SWITCHING_PROTOCOLS
+from tunnel.core.relay.actions import EndOrigin, SendOrigin, SendVisitor
 from tunnel.core.relay.endings import fail, finish, leave
 from tunnel.core.relay.exchange import Exchange
 from tunnel.core.relay.leg import Leg
 from tunnel.core.relay.replies import problem_of_reply
 from tunnel.core.relay.response_side import Progress, end_response, read_response
 from tunnel.core.relay.state import EdgeState, Phase
-
-_SWITCHING: Final = 101
 
 
 def take_reply(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
@@ -39,20 +36,20 @@ def take_response(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
     """Read on in the running response."""
     exchange = edge.exchange
     if exchange is None:
-        # Bytes nobody asked for must never become the next visitor's answer (response-queue poisoning).
-        leave(edge, reset=True)
+        # Bytes nobody asked for must never become the next request's answer (response-queue poisoning).
+        leave(edge)
         return
     leg.has_spoken = True
     read = read_response(leg, exchange, data, edge.limits)
-    if not isinstance(read, Success):
+    if isinstance(read, Success):
+        proceed(edge, leg, exchange, value_of(read), now)
+    else:
         fail(edge, LOCAL_BROKE_PROTOCOL, error_of(read).detail, now)
-        return
-    proceed(edge, leg, exchange, value_of(read), now)
 
 
 def close_response(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> None:
     """Conclude the running response: its local connection has ended."""
-    ended = end_response(leg, exchange)
+    ended = end_response(exchange)
     if isinstance(ended, Success):
         proceed(edge, leg, exchange, value_of(ended), now)
     else:
@@ -65,28 +62,42 @@ def proceed(edge: EdgeState, leg: Leg, exchange: Exchange, progress: Progress, n
         edge.actions.append(SendVisitor(progress.out))
     if not progress.is_complete:
         return
-    if exchange.status == _SWITCHING:
-        upgrade(edge, leg, progress.rest)
+    if exchange.status == SWITCHING_PROTOCOLS:
+        upgrade(edge, exchange, progress.rest)
         return
-    response = exchange.response
-    leg.body = None
     leg.has_spoken = False
-    leg.exchanges += 1
-    reusable = response is not None and response.keep_alive and exchange.request_is_complete
+    reusable = exchange.local_keeps_alive and exchange.request_is_complete
     if not reusable or progress.rest or leg.has_ended:
-        leave(edge, reset=True)
+        leave(edge)
     finish(edge, exchange, "ok", now)
 
 
-def upgrade(edge: EdgeState, leg: Leg, rest: bytes) -> None:
+def upgrade(edge: EdgeState, exchange: Exchange, rest: bytes) -> None:
     """From here on bytes pass untouched; what the visitor sent ahead of the 101 goes first."""
     edge.phase = Phase.UPGRADED
+    edge.origin_is_owed = True
     ahead = edge.request.take_ahead()
     if ahead:
-        edge.actions.append(SendOrigin(ahead))
+        pass_up(edge, exchange, ahead)
     if rest:
-        edge.actions.append(SendVisitor(rest))
+        pass_down(edge, exchange, rest)
     if edge.visitor_has_ended:
-        edge.actions.append(EndOrigin())
-    if leg.has_ended:
-        edge.actions.append(EndVisitor())
+        end_up(edge)
+
+
+def pass_up(edge: EdgeState, exchange: Exchange, data: bytes) -> None:
+    """Bytes of the visitor in an upgraded connection."""
+    exchange.bytes_up += len(data)
+    edge.actions.append(SendOrigin(data))
+
+
+def pass_down(edge: EdgeState, exchange: Exchange, data: bytes) -> None:
+    """Bytes of the local service in an upgraded connection."""
+    exchange.bytes_down += len(data)
+    edge.actions.append(SendVisitor(data))
+
+
+def end_up(edge: EdgeState) -> None:
+    """The visitor ended its side of an upgraded connection; the other side may go on."""
+    edge.origin_is_owed = False
+    edge.actions.append(EndOrigin())

@@ -3,7 +3,7 @@
 from enum import Enum
 from typing import Final, final
 
-from tunnel.core.base.ids import Instant
+from tunnel.core.base.ids import Instant, Label, RequestId
 from tunnel.core.base.limits import Limits
 from tunnel.core.http.forward import Visitor
 from tunnel.core.relay.actions import Action
@@ -22,6 +22,7 @@ class Phase(Enum):
     EXCHANGE = "in an exchange"
     UPGRADED = "a pipe after 101"
     LINGERING = "answered; draining what still comes"
+    CLOSING = "all is said; the visitor has yet to take the rest"
     CLOSED = "closed"
 
 
@@ -42,9 +43,13 @@ class EdgeState:
         self.actions: list[Action] = []
         self.phase = Phase.BETWEEN
         self.exchange: Exchange | None = None
+        """Not None in an exchange and in the pipe that one became, and nowhere else."""
         self.leg: Leg | None = None
+        self.host = ""
+        self.name = Label("")
+        """What `host`, that of the latest request, is called in the zone."""
         self.count = 0
-        """Exchanges begun."""
+        """Requests begun."""
         self.lingered = 0
         """Bytes drained since the last answer."""
         self.is_draining = False
@@ -53,3 +58,16 @@ class EdgeState:
         """What we sent waits in front of the visitor."""
         self.origin_is_stuck = False
         """The stream holds as much unsent data as it may."""
+        self.origin_is_owed = False
+        """The rest of a request, or after a 101 our FIN, is still to be sent: to leave now is a reset."""
+
+    def forget_leg(self) -> None:
+        """The stream is gone, and what we knew of it."""
+        self.leg = None
+        self.origin_is_stuck = False
+        self.origin_is_owed = False
+
+    def next_request_id(self) -> RequestId:
+        """A name that no other request has."""
+        self.count += 1
+        return RequestId(f"{self.id_prefix}{self.count:08x}")

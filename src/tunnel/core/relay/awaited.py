@@ -1,0 +1,35 @@
+"""What a connection waits for in the state it is in."""
+
+from tunnel.core.relay.state import EdgeState, Phase
+from tunnel.core.relay.waits import Wait
+
+
+def wait_of(edge: EdgeState) -> Wait:
+    """The one thing awaited now; a visitor that takes nothing holds up everything else."""
+    exchange = edge.exchange
+    if exchange is None:
+        return _wait_outside(edge)
+    if edge.visitor_is_stuck:
+        return Wait.VISITOR_TAKES
+    if edge.phase is Phase.UPGRADED:
+        return Wait.UPGRADED
+    if not exchange.request_is_complete:
+        return Wait.LOCAL_TAKES_BODY if edge.origin_is_stuck else Wait.REQUEST_BODY
+    if exchange.answering is None:
+        return Wait.RESPONSE_HEAD
+    return Wait.HALF_CLOSED if edge.visitor_has_ended else Wait.RESPONSE_BODY
+
+
+def _wait_outside(edge: EdgeState) -> Wait:
+    """While no exchange runs."""
+    match edge.phase:
+        case Phase.BETWEEN:
+            if edge.visitor_is_stuck:
+                return Wait.VISITOR_TAKES
+            return Wait.REST_OF_HEAD if edge.request.has_part_of_head else Wait.NEXT_REQUEST
+        case Phase.LINGERING:
+            return Wait.LINGER
+        case Phase.CLOSING:
+            return Wait.VISITOR_TAKES
+        case Phase.CLOSED | Phase.EXCHANGE | Phase.UPGRADED:
+            return Wait.NOTHING
