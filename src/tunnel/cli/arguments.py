@@ -271,7 +271,7 @@ def _command(commands: "_SubParsersAction[_Parser]", name: str, description: str
     return commands.add_parser(
         name,
         help=description,
-        description=f"{description.capitalize()}.",
+        description=f"{description[:1].upper()}{description[1:]}.",
         epilog=EXIT_HELP,
         allow_abbrev=False,
         formatter_class=RawDescriptionHelpFormatter,

@@ -41,6 +41,10 @@ class LineWriter:
             self._dropped = 0
         self._waiting.put(line)
 
+    def waiting(self) -> int:
+        """Lines that the writing thread has not begun with."""
+        return self._waiting.qsize()
+
     def close(self) -> None:
         """Write what waits, if the reader takes it in time; a second call does nothing."""
         if self._is_closed:
