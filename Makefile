@@ -2,14 +2,19 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo test wall bench setup setup-dev lock clean
+.PHONY: help demo test wall trace coverage defects fuzz bench setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
 	@echo "make wall               the wall alone, as a table"
+	@echo "make trace              which test shows which requirement"
+	@echo "make coverage           lines and branches of the core, 100 % or it fails"
+	@echo "make defects            deliberate defects, each of which a test has to catch"
+	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
 	@echo "make bench [TIME=5] [PAIRS=3]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
 
 $(VENV)/run.done: ci/constraints/run.txt pyproject.toml
@@ -33,5 +38,40 @@ bench: PAIRS ?= 3
 bench: setup
 	@$(BIN)/python -m bench --seconds $(TIME) --pairs $(PAIRS)
 
+# The wall first: it takes seconds and says more than a failing test.
+test: setup-dev wall
+	@$(BIN)/python -m pytest -n 2
+
+wall: setup-dev
+	@$(BIN)/python -m ci.wall
+
+trace: setup-dev
+	@$(BIN)/python -m ci.trace --quiet
+
+coverage: setup-dev
+	@mkdir -p build
+	@$(BIN)/coverage run --data-file=build/coverage -m pytest tests/property
+	@$(BIN)/coverage report --data-file=build/coverage --skip-covered --fail-under=100
+
+defects: setup-dev
+	@$(BIN)/python -m ci.defects
+
+# atheris has an environment of its own: it is built for fewer Pythons than we support. Left out by name elsewhere.
+$(FUZZ_VENV)/done: ci/constraints/fuzz.txt
+	$(PYTHON) -m venv $(FUZZ_VENV)
+	$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r ci/constraints/fuzz.txt && touch $@ || echo "fuzzing is left out: atheris does not install here"
+
+fuzz: $(FUZZ_VENV)/done
+	@if test -e $(FUZZ_VENV)/done; then $(FUZZ_VENV)/bin/python -m ci.fuzz --seconds $(TIME); fi
+
+# Constraint files with hashes, from what pyproject.toml and the .in files ask for.
+LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header -q pyproject.toml
+lock:
+	$(LOCK) ci/constraints/run.in -o ci/constraints/run.txt
+	$(LOCK) ci/constraints/dev.in -o ci/constraints/dev.txt
+	$(LOCK) ci/constraints/fuzz.in -o ci/constraints/fuzz.txt
+
 clean:
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FUZZ_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

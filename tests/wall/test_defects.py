@@ -1,0 +1,84 @@
+"""The runner of deliberate defects tells a caught one from a missed one, and a stale entry from both.
+
+Each case is a tree of one function and one test; pytest runs for real against a copy of it.
+"""
+
+from pathlib import Path
+
+import pytest
+from ci.defects import LISTS, main
+
+CODE = "def doubled(number: int) -> int:\n    return number * 2\n"
+TEST = "from thing import doubled\n\n\ndef test_doubled() -> None:\n    assert doubled(3) == 6\n"
+ENTRY = """[[defect]]
+name = "{name}"
+file = "src/thing.py"
+old = "{old}"
+new = "{new}"
+why = "planted"
+tests = ["tests/{test}.py"]
+"""
+
+
+def _tree(root: Path, *entries: str) -> Path:
+    for file, text in {
+        "src/thing.py": CODE,
+        "tests/test_thing.py": TEST,
+        "tests/test_failing.py": "def test_false() -> None:\n    assert False\n",
+        "tests/test_broken.py": "import nothing_of_this_name\n",
+        f"{LISTS}/all.toml": "\n".join(entries),
+    }.items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_text(text, encoding="utf-8")
+    return root
+
+
+def _entry(name: str = "planted", old: str = "number * 2", new: str = "number * 3", test: str = "test_thing") -> str:
+    return ENTRY.format(name=name, old=old, new=new, test=test)
+
+
+@pytest.mark.shows("WALL-DEFECT-001")
+@pytest.mark.parametrize(
+    ("entry", "status", "words"),
+    [
+        (_entry(), 0, "1 of 1 deliberate defects caught"),
+        (_entry(new="number + number"), 1, "the tests passed"),
+        (_entry(test="test_broken"), 1, "without any defect: pytest ended with 2"),
+        (_entry(test="test_failing"), 1, "without any defect: test_failing.py::test_false"),
+    ],
+    ids=["caught", "missed", "not run", "failing anyway"],
+)
+def test_only_a_failing_test_catches_a_defect(
+    entry: str, status: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = _tree(tmp_path, entry)
+    assert main([], root) == status
+    assert words in capsys.readouterr().out
+    assert (root / "src/thing.py").read_text("utf-8") == CODE
+
+
+@pytest.mark.shows("WALL-DEFECT-002")
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (_entry(old="number / 2"), "occurs 0 times"),
+        (_entry(old="number"), "occurs 2 times"),
+        (_entry(test="test_gone"), "no such test"),
+    ],
+)
+def test_a_stale_entry_is_an_error(entry: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([], _tree(tmp_path, entry)) == 1
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.shows("WALL-DEFECT-002")
+def test_two_defects_of_one_name_are_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([], _tree(tmp_path, _entry(), _entry())) == 1
+    assert "each needs its own" in capsys.readouterr().out
+
+
+def test_one_can_be_chosen_and_all_can_be_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = _tree(tmp_path, _entry(), _entry(name="other", new="number + number"))
+    assert main(["--only", "planted"], root) == 0
+    assert main(["--list"], root) == 0
+    assert "other" in capsys.readouterr().out
