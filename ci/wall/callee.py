@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Final, final
 
-from ci.wall.kinds import class_object, class_of, defining, is_none, members_of
-from ci.wall.typed import TypedTree
 from mypy.nodes import (
     CallExpr,
     Decorator,
@@ -21,6 +19,9 @@ from mypy.nodes import (
     TypeInfo,
     Var,
 )
+
+from ci.wall.kinds import class_object, class_of, defining, is_none, members_of
+from ci.wall.typed import TypedTree
 
 OURS: Final = "tunnel.core."
 

@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final
 
+from mypy.nodes import ComparisonExpr, Expression
+from mypy.types import AnyType, ProperType, TupleType
+
 from ci.wall.callee import Nameless, is_ours, method_of
 from ci.wall.kinds import class_object, class_of, defining, is_none, members_of, names_of
 from ci.wall.operations import Operand, Operation, TotalOperations
 from ci.wall.typed import TypedTree
-from mypy.nodes import ComparisonExpr, Expression
-from mypy.types import AnyType, ProperType, TupleType
 
 _ORDERED: Final = frozenset({
     "builtins.int", "builtins.float", "builtins.bool", "builtins.str", "builtins.bytes", "builtins.bytearray",

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from mypy.nodes import CallExpr, Expression, MemberExpr, StrExpr
+
 from ci.wall.kinds import class_of, members_of
 from ci.wall.typed import TypedTree
-from mypy.nodes import CallExpr, Expression, MemberExpr, StrExpr
 
 _SHAPES: Final = frozenset({"{:{}}", "{!r:{}}", "{!s:{}}", "{!a:{}}"})
 _SPECS: Final[Mapping[str, re.Pattern[str]]] = {

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from mypy.maptype import map_instance_to_supertype
+from mypy.nodes import CallExpr, DelStmt, Expression, IndexExpr, MemberExpr, Node
+from mypy.types import Instance, ProperType, TupleType, Type, UnionType
+
 from ci.wall.callee import Named, callees_of, is_ours
 from ci.wall.children import every_node
 from ci.wall.kinds import class_of, instance_of, members_of
 from ci.wall.typed import TypedTree
-from mypy.maptype import map_instance_to_supertype
-from mypy.nodes import CallExpr, DelStmt, Expression, IndexExpr, MemberExpr, Node
-from mypy.types import Instance, ProperType, TupleType, Type, UnionType
 
 _LIVE: Final = frozenset({
     "builtins.dict", "builtins.set", "collections.deque", "typing.Mapping", "_collections_abc.dict_items",

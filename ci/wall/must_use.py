@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
+from mypy.nodes import AssignmentStmt, AwaitExpr, Expression, ExpressionStmt, NameExpr, Node, TupleExpr
+from mypy.types import Instance, ProperType
+
 from ci.wall.children import every_node
 from ci.wall.finding import Finding
 from ci.wall.kinds import members_of
 from ci.wall.tree import Tree
 from ci.wall.typed import TypedTree
-from mypy.nodes import AssignmentStmt, AwaitExpr, Expression, ExpressionStmt, NameExpr, Node, TupleExpr
-from mypy.types import Instance, ProperType
 
 _OUTCOMES: Final = frozenset({"returns.result.Success", "returns.result.Failure", "returns.result.Result"})
 _CARRIERS: Final = frozenset({

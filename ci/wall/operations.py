@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from ci.wall.kinds import constant_of, hashable, members_of, names_of
 from mypy.nodes import BytesExpr, Expression, FloatExpr, IntExpr, OpExpr, RefExpr, SliceExpr, StrExpr, UnaryExpr, Var
-from mypy.types import Instance, LiteralType, ProperType, TupleType
+from mypy.types import Instance, LiteralType, ProperType, TupleType, Type
+
+from ci.wall.kinds import constant_of, hashable, is_none, members_of, names_of
 
 LIST_FILE: Final = Path(__file__).with_name("total_operations.toml")
 _BYTES_LIKE: Final = frozenset({"builtins.bytes", "builtins.bytearray"})
 _WHOLE: Final = frozenset({"builtins.int", "builtins.bool"})
+_ORDERED: Final = frozenset({"builtins.int", "builtins.bool", "builtins.float", "builtins.str", "builtins.bytes"})
+_PLAIN: Final = _ORDERED | {"builtins.bytearray"}
 
 
 @final
@@ -120,16 +123,49 @@ def _float_with_float(operation: Operation) -> bool:
     return not whole or isinstance(first.expression, IntExpr | FloatExpr | UnaryExpr)
 
 
+def _arguments_of(found: ProperType) -> list[Type]:
+    """The types of the items of a collection, as far as its type tells."""
+    if isinstance(found, TupleType):
+        return list(found.items)
+    return list(found.args[:1]) if isinstance(found, Instance) else []
+
+
+def _orderable(found: Type) -> bool:
+    return all(
+        all(_orderable(item) for item in member.items)
+        if isinstance(member, TupleType)
+        else set(names_of(member)) <= _ORDERED and not is_none(member)
+        for member in members_of(found)
+    )
+
+
 def _items_comparable(operation: Operation) -> bool:
     first = operation.positional(0)
     if first is None or first.type is None:
         return False
-    plain = {"builtins.int", "builtins.float", "builtins.str", "builtins.bytes", "builtins.bool"}
-    for member in members_of(first.type):
-        arguments = member.items if isinstance(member, TupleType) else getattr(member, "args", ())
-        if not arguments or not set(names_of(arguments[0])) <= plain:
-            return False
-    return True
+    items = [item for member in members_of(first.type) for item in _arguments_of(member)]
+    return bool(items) and all(_orderable(item) for item in items)
+
+
+def _values_comparable(operation: Operation) -> bool:
+    if operation.positional(1) is None:
+        return _items_comparable(operation)
+    return all(operand.type is not None and _orderable(operand.type) for operand in operation.operands)
+
+
+def _items_hashable(operation: Operation) -> bool:
+    return all(
+        operand.type is not None
+        and all(
+            _arguments_of(member) and all(map(hashable, _arguments_of(member))) for member in members_of(operand.type)
+        )
+        for operand in operation.operands
+    )
+
+
+def _plain(operation: Operation) -> bool:
+    first = operation.positional(0)
+    return first is not None and first.type is not None and set(names_of(first.type)) <= _PLAIN
 
 
 def _literal_in(low: int, high: int) -> Callable[[Operation], bool]:
@@ -162,6 +198,9 @@ CONDITIONS: Final[Mapping[str, Callable[[Operation], bool]]] = {
     "the step is a literal other than zero": _bounded_arguments,
     "the key can be hashed": _first_hashable,
     "the items can be compared": _items_comparable,
+    "the values can be compared": _values_comparable,
+    "the items can be hashed": _items_hashable,
+    "the argument is a plain value": _plain,
     "the second argument is the literal big or little": lambda operation: (
         _literal(operation.positional(1)) in {"big", "little"}
     ),

@@ -7,13 +7,6 @@ that exist to raise. What mypy's own checks exclude (wrong types, wrong arity, m
 from collections.abc import Iterator
 from typing import Final, final
 
-from ci.wall.children import parts_of
-from ci.wall.cycles import cycles
-from ci.wall.finding import Finding
-from ci.wall.operations import TotalOperations, read_total_operations
-from ci.wall.tree import CORE, NAMED_EXCEPTIONS, Tree
-from ci.wall.typed import TypedModule, TypedTree
-from ci.wall.uses import Uses
 from mypy.nodes import (
     AssertStmt,
     AssignmentStmt,
@@ -34,6 +27,7 @@ from mypy.nodes import (
     OperatorAssignmentStmt,
     OpExpr,
     RaiseStmt,
+    SetComprehension,
     SetExpr,
     StarExpr,
     TryStmt,
@@ -42,6 +36,14 @@ from mypy.nodes import (
     YieldExpr,
     YieldFromExpr,
 )
+
+from ci.wall.children import parts_of
+from ci.wall.cycles import cycles
+from ci.wall.finding import Finding
+from ci.wall.operations import TotalOperations, read_total_operations
+from ci.wall.tree import CORE, NAMED_EXCEPTIONS, Tree
+from ci.wall.typed import TypedModule, TypedTree
+from ci.wall.uses import Uses
 
 _RAISING: Final = (AssertStmt, AwaitExpr, RaiseStmt, TryStmt, WithStmt, YieldExpr, YieldFromExpr)
 
@@ -108,7 +110,7 @@ class CoreWalk:
         match node:
             case DictExpr():
                 yield from self._uses.dict_display(node)
-            case SetExpr():
+            case SetExpr() | SetComprehension():
                 yield from self._uses.set_display(node)
             case StarExpr():
                 yield from self._uses.starred(node)

@@ -3,13 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, final
 
-from ci.wall.callee import Callee, Named, Nameless, callees_of, is_ours, method_of
-from ci.wall.comparisons import comparison_objections
-from ci.wall.formats import format_objections, formatted
-from ci.wall.kinds import class_object, class_of, constant_of, defining, hashable, is_none, is_property, members_of
-from ci.wall.loops import item_type, live_loop_objections
-from ci.wall.operations import Operand, Operation, TotalOperations
-from ci.wall.typed import TypedTree
 from mypy.nodes import (
     ArgKind,
     AssignmentStmt,
@@ -30,6 +23,7 @@ from mypy.nodes import (
     OperatorAssignmentStmt,
     OpExpr,
     RefExpr,
+    SetComprehension,
     SetExpr,
     StarExpr,
     TupleExpr,
@@ -38,12 +32,27 @@ from mypy.nodes import (
 )
 from mypy.types import AnyType, ProperType, TupleType, Type
 
+from ci.wall.callee import Callee, Named, Nameless, callees_of, is_ours, method_of
+from ci.wall.comparisons import comparison_objections
+from ci.wall.formats import format_objections, formatted
+from ci.wall.kinds import class_object, class_of, constant_of, defining, hashable, is_none, is_property, members_of
+from ci.wall.loops import item_type, live_loop_objections
+from ci.wall.operations import Operand, Operation, TotalOperations
+from ci.wall.typed import TypedTree
+
 _OPERATORS: Final[Mapping[str, str]] = {
     "+": "add", "-": "sub", "*": "mul", "/": "truediv", "//": "floordiv", "%": "mod", "**": "pow", "@": "matmul",
     "&": "and", "|": "or", "^": "xor", "<<": "lshift", ">>": "rshift",
 }  # fmt: skip
 _UNARY: Final[Mapping[str, str]] = {"-": "__neg__", "+": "__pos__", "~": "__invert__"}
 _NUMBER_PAIR: Final = ("builtins.int", "builtins.float")
+
+_CONSUMING: Final = frozenset({
+    "builtins.list", "builtins.tuple", "builtins.set", "builtins.frozenset", "builtins.sum", "builtins.any",
+    "builtins.all", "builtins.sorted", "builtins.enumerate", "builtins.zip", "builtins.bytes.join", "builtins.str.join",
+    "builtins.list.extend", "builtins.set.update", "collections.deque", "collections.deque.extend",
+})  # fmt: skip
+"""Functions that walk an argument to its end."""
 
 Objections = Iterator[str]
 
@@ -78,6 +87,17 @@ class Uses:
         )
         for callee in callees_of(node, self._tree):
             yield from self._judge(callee, operands)
+            if isinstance(callee, Named) and callee.name in _CONSUMING:
+                yield from self._consumed(node)
+
+    def _consumed(self, node: CallExpr) -> Objections:
+        """A function that walks its argument is as total as that walk; one value among several is no collection."""
+        alone = len(node.args) == 1
+        for argument in node.args:
+            found = self._tree.type_of(argument)
+            members = [] if found is None else members_of(found)
+            if alone or any(info is not None and info.has_base("typing.Iterable") for info in map(class_of, members)):
+                yield from self.method(argument, "__iter__")
 
     def _judge(self, callee: Callee, operands: tuple[Operand, ...]) -> Objections:
         if isinstance(callee, Nameless):
@@ -256,9 +276,9 @@ class Uses:
             if key is not None:
                 yield from self._key(key)
 
-    def set_display(self, node: SetExpr) -> Objections:
-        """Objections to the items of a set written out."""
-        for item in node.items:
+    def set_display(self, node: SetExpr | SetComprehension) -> Objections:
+        """Objections to the items of a set written out, or of one made by a comprehension."""
+        for item in node.items if isinstance(node, SetExpr) else [node.generator.left_expr]:
             yield from self._key(item)
 
     def _key(self, key: Expression) -> Objections:
