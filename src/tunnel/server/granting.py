@@ -1,7 +1,7 @@
 """Whether an agent gets the name it asked for: one decision, from one verified token and the table as it stands."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from tunnel.core.base.ids import Instant, Label, SessionId, UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
@@ -14,6 +14,12 @@ from tunnel.core.route.table import Claim, Claimed, RouteTable
 from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.rights import permits
 from tunnel.core.token.token import EndpointKind, Token
+
+
+LABEL_CHARS_MAX: Final = 63
+"""RFC 1035 section 2.3.4."""
+_RANDOM_CHARS: Final = 12
+"""Sixty bits: nobody guesses it, and a person can still read it out."""
 
 
 @final
@@ -64,7 +70,8 @@ def _name_for(asked: Expose, token: Token, entropy: bytes) -> Outcome[Label, Den
         if not isinstance(label, Success):
             return Failure(Denial(DenialCode.BAD_NAME, describe_name(error_of(label))))
         return label
-    fitted = label_of(token.pattern.replace("*", random_label(entropy)))
+    room = LABEL_CHARS_MAX + 1 - len(token.pattern)
+    fitted = label_of(token.pattern.replace("*", random_label(entropy)[: min(room, _RANDOM_CHARS)]))
     if not isinstance(fitted, Success):
         return Failure(Denial(DenialCode.BAD_NAME, describe_name(error_of(fitted))))
     return fitted
