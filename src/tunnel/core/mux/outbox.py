@@ -111,8 +111,8 @@ class Outbox:
         return b"".join(parts)
 
     def _take_control(self, parts: list[bytes], room: int) -> int:
-        """Move control frames to `parts`; the room left for data, which is none while any control frame is left."""
-        frames = quotient(room, HEADER_BYTES)
+        """Move control frames to `parts`; the room left, which takes no data frame while a control frame is left."""
+        frames = max(quotient(room, HEADER_BYTES), 0)
         frames -= _move(self._answers, parts, frames)
         frames -= _move(self._resets, parts, frames)
         granted = self._owed[:frames]
@@ -128,7 +128,7 @@ class Outbox:
         if self._go_away and frames > 0:
             parts.append(self._go_away)
             self._go_away = b""
-        return 0 if self.has_control else room - len(parts) * HEADER_BYTES
+        return room - len(parts) * HEADER_BYTES
 
     def _take_data(self, parts: list[bytes], room: int, events: list[Event], closed: list[Stream]) -> None:
         offered = self._offered
