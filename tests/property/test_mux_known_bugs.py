@@ -283,8 +283,9 @@ def test_a17_no_credit_before_the_reader_has_taken_the_bytes() -> None:
     session = server()
     stream = accepted(session, 1)
     hear(session, data(1, bytes(WINDOW)))
+    session.return_credit(stream, 1)
     assert not session.has_output
-    session.return_credit(stream, WINDOW)
+    session.return_credit(stream, WINDOW - 1)
     assert sent(session) == [(UPDATE, 0, 1, WINDOW, b"")]
 
 
