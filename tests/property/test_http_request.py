@@ -292,6 +292,15 @@ def test_other_white_space_around_a_coding_is_not_stripped(byte: int) -> None:
         assert isinstance(error, NulByte | BadFieldLine | UnknownTransferCoding)
 
 
+@pytest.mark.bug("C3")
+@pytest.mark.shows("HTTP-FRAME-004")
+def test_a_coding_with_white_space_after_it_is_refused_and_before_it_is_not() -> None:
+    for after in (" ", "\t", " \t"):
+        error = refused_request(head_of(POST, HOST, "Transfer-Encoding: chunked" + after, "X: y "))
+        assert error == UnknownTransferCoding(b"chunked" + after.encode())
+    assert accepted_request(head_of(POST, HOST, "Transfer-Encoding:\t chunked")).length == CHUNKED
+
+
 @pytest.mark.bug("C3", "C14")
 @pytest.mark.shows("HTTP-FRAME-005")
 def test_a_coding_in_http_1_0_is_refused() -> None:

@@ -37,12 +37,16 @@ _HTTP_AGAIN: Final = frozenset((b"h2c", b"h2", b"http"))
 
 
 def field_list(block: bytes, limits: Limits) -> Outcome[list[tuple[bytes, bytes]], BadFieldLine | TooManyFields]:
-    """Names and values, in order, of a block of lines that the grammar has accepted; only SP and HTAB are stripped."""
+    """Names and values, in order, of a block of lines that the grammar has accepted; only SP and HTAB are stripped.
+
+    After a transfer coding they are not, so that it is refused: llhttp reads `chunked` HTAB as a coding it does not know,
+    and then sees another end of the body than we would (tinyproxy #616 was of this kind).
+    """
     fields = all_pairs(FIELD, block)
     if len(fields) > limits.field_count_max:
         return Failure(TooManyFields(limits.field_count_max))
     if b" \r" in block or b"\t\r" in block:
-        fields = [(name, value.rstrip(OWS)) for name, value in fields]
+        fields = [(name, value if name.lower() == TRANSFER_ENCODING else value.rstrip(OWS)) for name, value in fields]
     if not block.isascii():
         for name, value in fields:
             if has_c1(value):
