@@ -15,7 +15,6 @@ from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.rights import permits
 from tunnel.core.token.token import EndpointKind, Token
 
-
 LABEL_CHARS_MAX: Final = 63
 """RFC 1035 section 2.3.4."""
 _RANDOM_CHARS: Final = 12
