@@ -31,18 +31,17 @@ from tunnel.observe.escapes import escape_stories
 
 def main() -> NoReturn:
     """Run the command that was typed and end the process with its exit code."""
-    code = run(sys.argv[1:], os.environ)
-    try:
-        sys.stdout.flush()
-    except OSError:  # nobody reads any more; say so to the interpreter, which would complain at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:], os.environ))
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
     """The exit code of the command. argparse ends the process by itself after `--help` and usage errors."""
     try:
         code = _run(read_arguments(arguments), environment)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has what it wanted, as in `| head -1`; the interpreter flushes once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.OK
     except KeyboardInterrupt:  # before or after the event loop, which takes signals itself
         return ExitCode.CUT_OFF
     except Exception:  # noqa: BLE001 - a defect of ours is an exit code and a report, too
