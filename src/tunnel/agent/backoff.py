@@ -12,13 +12,17 @@ class Backoff:
     def __init__(self, limits: Limits) -> None:
         self._least: Final = limits.reconnect_seconds_min
         self._most: Final = limits.reconnect_seconds_max
-        self._next = limits.reconnect_seconds_min
+        self._bound = limits.reconnect_seconds_min
 
     def pause(self, chance: float) -> float:
-        """A pause between the least and the current bound, which then doubles up to the most."""
-        bound, self._next = self._next, min(self._next * 2, self._most)
-        return self._least + (bound - self._least) * chance
+        """A pause between nothing and the current bound, which then doubles up to the most.
+
+        From nothing on: when a server restarts, all its agents lose their links in the same moment, and a common
+        least pause would bring them all back in the same moment, too.
+        """
+        bound, self._bound = self._bound, min(self._bound * 2, self._most)
+        return bound * chance
 
     def succeeded(self) -> None:
         """A link stood and was welcomed: start over."""
-        self._next = self._least
+        self._bound = self._least

@@ -1,8 +1,11 @@
 """One visitor's stream at the agent: a local connection of its own, and bytes passed both ways untouched."""
 
 import asyncio
+import errno
 import ssl
 from enum import Enum
+from math import inf
+from time import monotonic
 from typing import Final, Protocol, final
 
 from typing_extensions import override
@@ -13,11 +16,17 @@ from tunnel.core.base.limits import READ_BYTES
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.link.preface import PrefaceReader, StreamPreface, StreamReply, encode_reply
 from tunnel.core.relay.tap import Tap
+from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
 from tunnel.drive.reading import read_buffer
 from tunnel.drive.transport import stream_transport
+from tunnel.observe.escapes import note_escape
 from tunnel.observe.events import EventSink, ExchangeDone, LocalUnreachable
+
+_NEVER: Final = Instant(inf)
+_OUT_OF_SOCKETS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+"""This machine has none left; that says nothing about the local service."""
 
 
 @final
@@ -53,6 +62,20 @@ class LocalGround:
         self.events: Final = events
         self.loop: Final = loop
         self.buffer: Final = read_buffer()
+        self.pipes: Final[set[LocalPipe]] = set()
+        """Those that have a local connection, or try to get one."""
+        self._pipe_left: Final = asyncio.Event()
+
+    def note_left(self, pipe: "LocalPipe") -> None:
+        """A pipe has no local connection any more and will get none."""
+        self.pipes.discard(pipe)
+        self._pipe_left.set()
+
+    async def no_pipes(self) -> None:
+        """Return once no local connection and no attempt at one is left."""
+        while self.pipes:
+            self._pipe_left.clear()
+            await self._pipe_left.wait()
 
 
 @final
@@ -73,6 +96,7 @@ class LocalPipe(asyncio.BufferedProtocol):
         self._owed = 0
         self._transport: asyncio.Transport | None = None
         self._task: asyncio.Task[None] | None = None
+        self._alarm: Final = Alarm(ground.loop, self)
         self._is_paused = False
         self._is_reading = True
         self._stream_ended = False
@@ -80,6 +104,7 @@ class LocalPipe(asyncio.BufferedProtocol):
 
     # The stream.
 
+    @guarded
     def on_stream_data(self, data: bytes, now: Instant) -> None:
         """Bytes of the visitor."""
         self._owed += len(data)
@@ -93,6 +118,7 @@ class LocalPipe(asyncio.BufferedProtocol):
             case _State.DROPPING | _State.OVER:
                 self._return_credit()
 
+    @guarded
     def on_stream_end(self, now: Instant) -> None:
         """The visitor's side is done."""
         self._stream_ended = True
@@ -101,13 +127,15 @@ class LocalPipe(asyncio.BufferedProtocol):
         elif self._state is not _State.CONNECTING:
             self._finish(reset=False)
 
+    @guarded
     def on_stream_reset(self, now: Instant) -> None:
         """Nobody wants this any more."""
         if self._state is not _State.OVER:
             self._state = _State.OVER
-            self._drop_local()
+            self._drop_local(abort=True)
             self._host.on_pipe_over()
 
+    @guarded
     def on_stream_writable(self, now: Instant) -> None:
         """The stream takes data again."""
         if not self._is_reading and self._transport is not None and not self._transport.is_closing():
@@ -120,16 +148,17 @@ class LocalPipe(asyncio.BufferedProtocol):
     @guarded
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = stream_transport(transport)
-        self._transport = stream
-        stream.set_write_buffer_limits(high=READ_BYTES)
         if self._state is not _State.CONNECTING:
+            # Too late. Not kept: uvloop may close it under the cancelled task and then never says that it is lost.
             stream.abort()
             return
+        self._transport = stream
+        stream.set_write_buffer_limits(high=READ_BYTES)
         self._state = _State.PIPING
         self._link.send(self._stream, encode_reply(StreamReply.CONNECTED))
         held, self._held = b"".join(self._held), []
         if held:
-            self._to_local(held, Instant(self._loop.time()))
+            self._to_local(held, Instant(monotonic()))
         if self._stream_ended:
             self._end_local()
 
@@ -144,7 +173,7 @@ class LocalPipe(asyncio.BufferedProtocol):
         if self._state is not _State.PIPING:
             return
         if self._tap is not None:
-            self._tap.receive_down(data, Instant(self._loop.time()))
+            self._tap.receive_down(data, Instant(monotonic()))
             self._tell(self._tap)
         queued = self._link.send(self._stream, data)
         if queued > self._ground.limits.stream_queue_bytes and self._transport is not None:
@@ -161,10 +190,14 @@ class LocalPipe(asyncio.BufferedProtocol):
     @guarded
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._note_left()
         if self._state is not _State.PIPING:
             return
-        if exc is not None:
-            self._finish(reset=True)
+        if exc is not None and not self._local_ended:
+            # What it said before it broke is queued and still counts: it may be a whole answer, given early.
+            self._state = _State.OVER
+            self._link.break_off(self._stream)
+            self._host.on_pipe_over()
         else:
             # Everything it said is queued, with the FIN behind it: a reset now would take that back.
             self._state = _State.DROPPING
@@ -186,6 +219,15 @@ class LocalPipe(asyncio.BufferedProtocol):
         """End stream and connection at once."""
         self._finish(reset=True)
 
+    def on_alarm(self, now: Instant) -> Instant:
+        """The local service did not accept in time, or does not take the last bytes."""
+        if self._state is _State.CONNECTING:
+            self._fail(StreamReply.TIMED_OUT, f"no connection within {self._ground.limits.connect_seconds_max:g} s")
+            self._drop_local(abort=True)
+        elif self._state is _State.OVER and self._transport is not None:
+            self._transport.abort()
+        return _NEVER
+
     # Helpers.
 
     def _read_preface(self, data: bytes) -> None:
@@ -205,28 +247,46 @@ class LocalPipe(asyncio.BufferedProtocol):
         if rest:
             self._held.append(rest)
         self._state = _State.CONNECTING
+        self._ground.pipes.add(self)
+        self._alarm.set_by(Instant(monotonic() + self._ground.limits.connect_seconds_max))
         self._task = self._loop.create_task(self._connect())
+        self._task.add_done_callback(self._on_attempted)
 
     async def _connect(self) -> None:
-        """Connect; every way this can fail is a reply on the stream."""
+        """Connect; every way this can fail is a reply on the stream. Cancelled when nobody wants it any more."""
         address = self._ground.service.address
         try:
-            async with asyncio.timeout(self._ground.limits.connect_seconds_max):
-                await self._loop.create_connection(
-                    lambda: self,
-                    address.host,
-                    address.port,
-                    ssl=self._ground.tls,
-                    server_hostname=None if self._ground.tls is None else address.host,
-                )
-        except TimeoutError:
-            self._fail(StreamReply.TIMED_OUT, f"no connection within {self._ground.limits.connect_seconds_max:g} s")
+            await self._loop.create_connection(
+                lambda: self,
+                address.host,
+                address.port,
+                ssl=self._ground.tls,
+                server_hostname=None if self._ground.tls is None else address.host,
+            )
         except ConnectionRefusedError:
             self._fail(StreamReply.REFUSED, "connection refused")
         except ssl.SSLError as cause:
             self._fail(StreamReply.TLS_FAILED, cause.reason or str(cause))
         except OSError as cause:
-            self._fail(StreamReply.UNREACHABLE, cause.strerror or str(cause))
+            reply = StreamReply.OVERLOADED if cause.errno in _OUT_OF_SOCKETS else StreamReply.UNREACHABLE
+            self._fail(reply, cause.strerror or str(cause))
+        except UnicodeError:
+            self._fail(StreamReply.UNREACHABLE, f"{address.host} is not a host name")
+
+    @guarded
+    def _on_attempted(self, attempt: asyncio.Task[None]) -> None:
+        """The attempt is over, whatever came of it."""
+        self._task = None
+        self._note_left()
+        if attempt.cancelled():
+            return
+        escaped = attempt.exception()
+        if escaped is not None:
+            note_escape("LocalPipe._connect", escaped)
+            self.abort_session()
+        elif self._state is _State.CONNECTING:
+            # The connection was lost while TLS shook hands, which the loop reports as if all were well.
+            self._fail(StreamReply.TLS_FAILED, "the connection was lost during the TLS handshake")
 
     def _fail(self, reply: StreamReply, reason: str) -> None:
         self._ground.events.emit(LocalUnreachable(str(self._ground.service.address), reason))
@@ -257,15 +317,19 @@ class LocalPipe(asyncio.BufferedProtocol):
         transport = self._transport
         if self._local_ended:
             self._finish(reset=False)
-        elif transport is not None and not transport.is_closing() and transport.can_write_eof():
-            transport.write_eof()
+        elif transport is not None and not transport.is_closing():
+            if transport.can_write_eof():
+                transport.write_eof()
+            else:
+                # TLS in asyncio has no half-close: the end of the visitor can only be told by a whole one.
+                transport.close()
 
     def _end_stream(self) -> None:
         """Pass the local service's FIN on."""
         if not self._local_ended:
             self._local_ended = True
             if self._tap is not None:
-                self._tap.on_down_end(Instant(self._loop.time()))
+                self._tap.on_down_end(Instant(monotonic()))
                 self._tell(self._tap)
             self._link.end(self._stream)
             if self._stream_ended:
@@ -296,14 +360,23 @@ class LocalPipe(asyncio.BufferedProtocol):
             self._drop_local(abort=reset)
             self._host.on_pipe_over()
 
-    def _drop_local(self, *, abort: bool = True) -> None:
-        if self._task is not None:
-            self._task.cancel()
-        if self._transport is not None:
-            if abort:
-                self._transport.abort()
-            else:
-                self._transport.close()
+    def _drop_local(self, *, abort: bool) -> None:
+        transport = self._transport
+        if transport is None:
+            # Only while there is no connection: with one the attempt ends by itself within a turn of the loop, and a
+            # cancellation at that point would close the socket without `connection_lost`.
+            if self._task is not None:
+                self._task.cancel()
+        elif abort:
+            transport.abort()
+        else:
+            transport.close()
+            self._alarm.set_by(Instant(monotonic() + self._ground.limits.goodbye_seconds_max))
+
+    def _note_left(self) -> None:
+        if self._transport is None and self._task is None:
+            self._alarm.cancel()
+            self._ground.note_left(self)
 
     def _return_credit(self) -> None:
         if self._owed:

@@ -14,15 +14,21 @@ from tunnel.agent.uplink import Uplink
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.link.messages import INSTANCE_BYTES
 from tunnel.drive.clock import SystemEntropy
-from tunnel.drive.tls import TlsUnusable, agent_context, local_context, speaks_tunnel
+from tunnel.drive.descriptors import connections_possible
+from tunnel.drive.tls import TlsUnusable, agent_context, local_context
 from tunnel.observe.events import EventSink, LinkLost, ShuttingDown
 
 _CHANCE_BYTES: Final = 4
 _LAST_WORDS_SECONDS: Final = 0.2
+"""What the very last bytes have to leave the sockets, once nobody waits for an answer any more."""
 
 
 async def run_agent(settings: AgentSettings, events: EventSink, stop: asyncio.Event) -> Outcome[None, AgentEnd]:
-    """Expose the local service until `stop` is set (success) or going on makes no sense (failure)."""
+    """Expose the local service until `stop` is set (success) or going on makes no sense (failure).
+
+    Stopped, it lets running exchanges finish within the grace period; cancelled, at any moment, it ends at once. Either
+    way no socket, task or timer of it is left behind.
+    """
     trust = agent_context(settings.ca)
     if not isinstance(trust, Success):
         return Failure(_unusable(error_of(trust)))
@@ -32,9 +38,14 @@ async def run_agent(settings: AgentSettings, events: EventSink, stop: asyncio.Ev
         if not isinstance(made, Success):
             return Failure(_unusable(error_of(made)))
         local = value_of(made)
+    connections_possible()
     ground = LocalGround(settings, local, events, asyncio.get_running_loop())
     agent = _Agent(settings, ground, value_of(trust), stop)
-    return await agent.run()
+    try:
+        return await agent.run()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await agent.hang_up()
 
 
 @final
@@ -53,56 +64,82 @@ class _Agent:
         self._instance: Final = entropy.random_bytes(INSTANCE_BYTES)
         self._backoff: Final = Backoff(settings.limits)
         self._name = settings.name
+        self._was_granted = False
         self._links: list[Uplink] = []
 
     async def run(self) -> Outcome[None, AgentEnd]:
         """Dial, live with the link until it leaves, pause, dial again."""
         while not self._stop.is_set():
             uplink = Uplink(self._settings, self._ground, self._instance, self._name)
-            dialled = await self._dial(uplink)
-            if not isinstance(dialled, Success):
-                reason = error_of(dialled)
-                if isinstance(reason, ServerUntrusted):
-                    return Failure(reason)
-            else:
+            self._links = [old for old in self._links if not old.gone.is_set()]
+            self._links.append(uplink)
+            reason = await self._dial(uplink)
+            if not reason:
                 reason = await self._live(uplink)
-                if uplink.end is not None:
-                    return Failure(uplink.end)
+            end = uplink.end
+            if end is not None and not (isinstance(end, ServerUntrusted) and self._was_granted):
+                return Failure(end)
             if not self._stop.is_set():
                 await self._pause(reason)
         await self._shut_down()
         return Success(None)
 
-    async def _dial(self, uplink: Uplink) -> Outcome[None, str | ServerUntrusted]:
-        server = self._settings.server
+    async def hang_up(self) -> None:
+        """End everything now, and return when no socket and no task is left; the last words get a moment to leave."""
+        for uplink in self._links:
+            uplink.link.close("the agent shut down")
+        with anyio.move_on_after(_LAST_WORDS_SECONDS):
+            await self._all_gone()
+        for uplink in self._links:
+            uplink.abort_session()
+        for pipe in list(self._ground.pipes):
+            pipe.abort_session()
+        with anyio.move_on_after(_LAST_WORDS_SECONDS):
+            await self._all_gone()
+
+    async def _dial(self, uplink: Uplink) -> str:
+        """Connect and verify; why there is no link, for people, or "" when there is."""
+        reason = ""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_cancel_after, self._stop, tasks.cancel_scope)
+            reason = await self._connect(uplink)
+            tasks.cancel_scope.cancel()
+        if not uplink.link.is_up:
+            uplink.abort_session()
+            return reason or uplink.reason
+        return ""
+
+    async def _connect(self, uplink: Uplink) -> str:
+        server, limits = self._settings.server, self._settings.limits
         try:
-            async with asyncio.timeout(self._settings.limits.handshake_seconds_max):
-                transport, _link = await self._ground.loop.create_connection(
+            with anyio.fail_after(limits.handshake_seconds_max):
+                await self._ground.loop.create_connection(
                     lambda: uplink.link, server.host, server.port, ssl=self._trust, server_hostname=server.host
                 )
         except TimeoutError:
-            return Failure(f"{server} did not answer within {self._settings.limits.handshake_seconds_max:g} s")
+            return f"{server} did not answer within {limits.handshake_seconds_max:g} s"
         except ssl.SSLCertVerificationError as cause:
-            return Failure(ServerUntrusted(str(server), cause.verify_message or str(cause)))
+            detail = cause.verify_message or str(cause)
+            # Once it was trusted this is a bad day of the network, such as a captive portal, and passes.
+            uplink.end = ServerUntrusted(str(server), detail)
+            return f"the certificate of {server} does not verify: {detail}"
         except ssl.SSLError as cause:
-            return Failure(f"TLS with {server} failed: {cause.reason or cause}")
+            return f"TLS with {server} failed: {cause.reason or cause}"
         except OSError as cause:
-            return Failure(f"{server}: {cause.strerror or cause}")
-        if not speaks_tunnel(transport.get_extra_info("ssl_object")):
-            uplink.link.abort_session()
-            return Failure(ServerUntrusted(str(server), "it does not speak tunnel/1; is this the agents' port?"))
-        return Success(None)
+            return f"{server}: {cause.strerror or cause}"
+        except UnicodeError:
+            return f"{server.host} is not a host name"
+        return ""
 
     async def _live(self, uplink: Uplink) -> str:
         """Wait until the link leaves; answers why, for people."""
-        self._links = [old for old in self._links if not old.closed.is_set()]
-        self._links.append(uplink)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_after, self._stop, tasks.cancel_scope)
             await uplink.leaving.wait()
             tasks.cancel_scope.cancel()
         if uplink.granted_name:
             self._name = uplink.granted_name
+            self._was_granted = True
             self._backoff.succeeded()
         return uplink.reason or "the server asked us to reconnect"
 
@@ -114,22 +151,19 @@ class _Agent:
             await self._stop.wait()
 
     async def _shut_down(self) -> None:
-        """Take no new visitors, let running exchanges finish within the grace period, then end the links."""
-        links = [uplink for uplink in self._links if not uplink.closed.is_set()]
+        """Take no new visitors, and let running exchanges finish within the grace period."""
         grace = self._settings.limits.grace_seconds
         self._ground.events.emit(ShuttingDown(grace))
-        for uplink in links:
+        for uplink in self._links:
             uplink.withdraw()
         with anyio.move_on_after(grace):
-            for uplink in links:
+            for uplink in self._links:
                 await uplink.no_visitors()
-        for uplink in links:
-            uplink.link.close("the agent shut down")
-        with anyio.move_on_after(_LAST_WORDS_SECONDS):
-            for uplink in links:
-                await uplink.closed.wait()
-        for uplink in links:
-            uplink.abort_session()
+
+    async def _all_gone(self) -> None:
+        for uplink in self._links:
+            await uplink.gone.wait()
+        await self._ground.no_pipes()
 
 
 async def _cancel_after(stop: asyncio.Event, scope: anyio.CancelScope) -> None:

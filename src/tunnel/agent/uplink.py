@@ -1,10 +1,12 @@
 """One link of the agent, from TLS to its end: hello, the endpoint, and a pipe for each visitor's stream."""
 
 import asyncio
+from math import inf
+from time import monotonic
 from typing import Final, assert_never, final
 
 from tunnel import __version__
-from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised
+from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, ServerUntrusted
 from tunnel.agent.local import LocalGround, LocalPipe
 from tunnel.agent.settings import AgentSettings
 from tunnel.core.base.ids import EndpointId, Instant, StreamId
@@ -34,10 +36,14 @@ _TRANSIENT: Final = frozenset(
 
 @final
 class Uplink:
-    """The agent's side of one link. `closed` is set at its end; `leaving` when a successor should be dialled."""
+    """The agent's side of one link.
+
+    `leaving` is set when a successor should be dialled, `closed` when nothing passes any more, `gone` when the
+    connection under it is gone, too.
+    """
 
     def __init__(self, settings: AgentSettings, ground: LocalGround, instance: bytes, name: str) -> None:
-        now = Instant(ground.loop.time())
+        now = Instant(monotonic())
         self._settings: Final = settings
         self._ground: Final = ground
         self._instance: Final = instance
@@ -47,8 +53,9 @@ class Uplink:
         self._control: StreamId | None = None
         self._endpoint: EndpointId | None = None
         self.link: Final = Link(Role.CLIENT, settings.limits, self, ground.loop, ground.buffer)
-        self.closed: Final = asyncio.Event()
         self.leaving: Final = asyncio.Event()
+        self.closed: Final = asyncio.Event()
+        self.gone: Final = asyncio.Event()
         self._endpoints: Final[set[EndpointId]] = set()
         self._visitors = 0
         self._visitor_left: Final = asyncio.Event()
@@ -63,6 +70,13 @@ class Uplink:
             self._conversation.withdraw(self._endpoint)
             self._say()
         self.link.go_away()
+        if not self.is_granted:
+            self.link.close("stopped before the server granted anything")
+
+    @property
+    def is_granted(self) -> bool:
+        """Whether the server granted the name at some time."""
+        return bool(self.granted_name)
 
     async def no_visitors(self) -> None:
         """Return once no visitor's stream is left or the link is gone."""
@@ -85,6 +99,12 @@ class Uplink:
 
     def on_link_up(self, link: Link, now: Instant) -> None:
         """TLS stands and has verified the server: say hello, ask for the name."""
+        if not link.speaks_tunnel():
+            # Asked before the hello: the token is a secret, and another service of the same host is not to have it.
+            detail = "it does not speak tunnel/1; is this the agents' port?"
+            self.end = ServerUntrusted(str(self._settings.server), detail)
+            self._fail(detail)
+            return
         opened = link.open_stream(self)
         if not isinstance(opened, Success):
             link.close("the control stream could not be opened")
@@ -105,13 +125,17 @@ class Uplink:
         self.leaving.set()
 
     def on_link_closed(self, reason: str, now: Instant) -> None:
-        """The link is gone; visitors' streams have been told."""
+        """The link is over; visitors' streams are told next."""
         self._alarm.cancel()
-        self._forget_endpoint()
+        self._endpoints.clear()
         self.reason = self.reason or reason
         self.closed.set()
         self._visitor_left.set()
         self.leaving.set()
+
+    def on_link_gone(self) -> None:
+        """Nothing is left of it."""
+        self.gone.set()
 
     # The control stream.
 
@@ -143,7 +167,7 @@ class Uplink:
         late = self._conversation.on_time(now)
         if not isinstance(late, Success):
             self._fail(describe(error_of(late)))
-        return self._conversation.next_deadline() or Instant(now + self._settings.limits.idle_seconds_max)
+        return self._conversation.next_deadline() or Instant(inf)
 
     def abort_session(self) -> None:
         """End the link at once."""
@@ -189,7 +213,3 @@ class Uplink:
             words = self._conversation.poll_output()
             if words:
                 self.link.send(self._control, words)
-
-    def _forget_endpoint(self) -> None:
-        if self._endpoint is not None:
-            self._endpoints.discard(self._endpoint)

@@ -1,12 +1,14 @@
 """One lazy timer for a machine whose deadline mostly moves later: it is set again when it rings, not at each move."""
 
 import asyncio
+from time import monotonic
 from typing import Final, Protocol, final
 
 from tunnel.core.base.ids import Instant
 from tunnel.drive.guard import guarded
 
 _SLACK_SECONDS: Final = 0.001
+"""The resolution of uvloop's timers. No alarm rings more often, so a deadline that does not move cannot spin."""
 _FAR_SECONDS: Final = 86_400.0
 """Nothing is armed further ahead than this; a later deadline is looked at again then."""
 
@@ -15,7 +17,7 @@ class Ringing(Protocol):
     """Who owns an alarm."""
 
     def on_alarm(self, now: Instant) -> Instant:
-        """The alarm rang; answers the next deadline."""
+        """The alarm rang, at its deadline or somewhat before; answers the next deadline."""
 
     def abort_session(self) -> None:
         """End at once."""
@@ -23,7 +25,7 @@ class Ringing(Protocol):
 
 @final
 class Alarm:
-    """Rings its owner at or after a deadline. Finished after `cancel`."""
+    """Rings its owner at a deadline of the monotonic clock. Finished after `cancel`."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Ringing) -> None:
         self._loop: Final = loop
@@ -38,8 +40,10 @@ class Alarm:
             return
         if self._handle is not None:
             self._handle.cancel()
-        self._rings_at = min(float(deadline), self._loop.time() + _FAR_SECONDS)
-        self._handle = self._loop.call_at(self._rings_at, self._ring)
+        now = monotonic()
+        self._rings_at = min(float(deadline), now + _FAR_SECONDS)
+        # A delay, not a moment: the loop's clock is cached once a turn and has milliseconds, ours has neither habit.
+        self._handle = self._loop.call_later(max(self._rings_at - now, _SLACK_SECONDS), self._ring)
 
     def cancel(self) -> None:
         """Never ring again."""
@@ -55,4 +59,4 @@ class Alarm:
     @guarded
     def _ring(self) -> None:
         self._handle = None
-        self.set_by(self._owner.on_alarm(Instant(self._loop.time())))
+        self.set_by(self._owner.on_alarm(Instant(monotonic())))

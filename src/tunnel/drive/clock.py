@@ -1,6 +1,5 @@
-"""The real clock and the real randomness, as the ports ask for them."""
+"""The real clocks and the real randomness, as the ports ask for them."""
 
-import asyncio
 import os
 import time
 from typing import final
@@ -10,14 +9,11 @@ from tunnel.core.base.ids import Instant, UnixSeconds
 
 @final
 class SystemClock:
-    """Monotonic time of the event loop, so that timers and deadlines agree; wall time for token lifetimes."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    """Monotonic time for deadlines and durations; wall time for token lifetimes."""
 
     def now(self) -> Instant:
-        """Monotonic seconds of the loop."""
-        return Instant(self._loop.time())
+        """Monotonic seconds, to the microsecond: the event loop's own clock has milliseconds and stands in a turn."""
+        return Instant(time.monotonic())
 
     def unix(self) -> UnixSeconds:
         """Whole seconds since 1970."""

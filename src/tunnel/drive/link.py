@@ -5,6 +5,7 @@ the loop becomes one write. Who uses the link gives a handler for each stream.
 """
 
 import asyncio
+from time import monotonic
 from typing import Final, Protocol, final
 
 from typing_extensions import override
@@ -33,7 +34,7 @@ _WRITE_LOW_BYTES: Final = 64 * 1024
 
 
 class StreamHandler(Protocol):
-    """Who reads one stream."""
+    """Who reads one stream. What its methods raise must end that stream alone: they have a guard of their own."""
 
     def on_stream_data(self, data: bytes, now: Instant) -> None:
         """Bytes came; their credit is returned by the handler once they have left us."""
@@ -61,12 +62,19 @@ class LinkOwner(Protocol):
         """The peer sent GOAWAY: it opens nothing more and accepts nothing more."""
 
     def on_link_closed(self, reason: str, now: Instant) -> None:
-        """The link is gone, once; `reason` is for people."""
+        """Nothing passes any more; said once, just before each stream's handler is told. `reason` is for people."""
+
+    def on_link_gone(self) -> None:
+        """The connection under the link is gone, too; said once, and last."""
 
 
 @final
 class Link(asyncio.BufferedProtocol):
-    """The driver of one session. It is finished when its owner hears `on_link_closed`."""
+    """The driver of one session. It is finished when its owner hears `on_link_gone`.
+
+    Two ends, because they can be far apart: from `close` on not one byte passes in either direction, while the goodbye
+    to a peer that does not listen may take until its deadline.
+    """
 
     def __init__(
         self, role: Role, limits: Limits, owner: LinkOwner, loop: asyncio.AbstractEventLoop, buffer: memoryview
@@ -75,15 +83,17 @@ class Link(asyncio.BufferedProtocol):
         self._limits: Final = limits
         self._owner: Final = owner
         self._loop: Final = loop
-        self._session: Final = Session(role, limits, Instant(loop.time()))
+        self._session: Final = Session(role, limits, Instant(monotonic()))
         self._alarm: Final = Alarm(loop, self)
         self._handlers: Final[dict[StreamId, StreamHandler]] = {}
+        self._breaking: Final[set[StreamId]] = set()
         self._transport: asyncio.Transport | None = None
         self._buffer: Final = buffer
         self._is_paused = False
         self._flush_is_due = False
         self._reason = ""
         self._is_closed = False
+        self._is_gone = False
 
     # What the owner and the handlers ask for.
 
@@ -93,9 +103,19 @@ class Link(asyncio.BufferedProtocol):
         return self._session.live_streams
 
     @property
+    def is_up(self) -> bool:
+        """Whether TLS stands."""
+        return self._transport is not None
+
+    @property
     def is_closed(self) -> bool:
-        """Whether the link is gone or about to go."""
+        """Whether nothing passes any more."""
         return self._is_closed
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection is gone, or was given up before there was one."""
+        return self._is_gone
 
     @property
     def is_draining(self) -> bool:
@@ -148,6 +168,15 @@ class Link(asyncio.BufferedProtocol):
             self._session.end(stream)
         self._flush_soon()
 
+    def break_off(self, stream: StreamId) -> None:
+        """Leave with RST, but only behind what is queued: the peer gets every byte from before the break."""
+        self._handlers.pop(stream, None)
+        if self._session.queued(stream):
+            self._breaking.add(stream)
+        else:
+            self._session.reset(stream)
+        self._flush_soon()
+
     def return_credit(self, stream: StreamId, count: int) -> None:
         """Let the peer send `count` more bytes: as many have left us."""
         self._session.return_credit(stream, count)
@@ -155,25 +184,27 @@ class Link(asyncio.BufferedProtocol):
             self._flush_soon()
 
     def go_away(self) -> None:
-        """Open and accept nothing more; what runs goes on (GOAWAY 0)."""
+        """Open and accept nothing more (GOAWAY 0); what runs goes on, what was said before this leaves before it."""
+        self._flush_now()
         self._session.go_away(0)
         self._flush_soon()
 
     def close(self, reason: str) -> None:
-        """Send what is queued as far as the socket takes it, then close."""
-        if not self._is_closed:
-            self._reason = self._reason or reason
-            self._flush_now()
-            self._is_closed = True
-            if self._transport is not None:
-                self._transport.close()
+        """Say what is queued as far as the socket takes it, then nothing more; the streams end here and now."""
+        if self._is_closed:
+            return
+        self._flush_now()
+        if self._transport is not None:
+            self._transport.close()
+        self._end(reason)
 
     def abort_session(self) -> None:
         """Drop the connection at once."""
-        self._is_closed = True
-        self._reason = self._reason or "aborted"
         if self._transport is not None:
             self._transport.abort()
+        self._end("aborted")
+        if self._transport is None:
+            self._go()
 
     # What the event loop says.
 
@@ -182,9 +213,11 @@ class Link(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         stream = stream_transport(transport)
         self._transport = stream
+        if self._is_closed:
+            stream.abort()
+            return
         stream.set_write_buffer_limits(high=_WRITE_HIGH_BYTES, low=_WRITE_LOW_BYTES)
-        now = Instant(self._loop.time())
-        self._owner.on_link_up(self, now)
+        self._owner.on_link_up(self, Instant(monotonic()))
         self._alarm.set_by(self._session.next_deadline())
         self._flush_soon()
 
@@ -195,7 +228,9 @@ class Link(asyncio.BufferedProtocol):
     @override
     @guarded
     def buffer_updated(self, nbytes: int) -> None:
-        now = Instant(self._loop.time())
+        if self._is_closed:
+            return
+        now = Instant(monotonic())
         received = self._session.receive(bytes(self._buffer[:nbytes]), now)
         if isinstance(received, Success):
             self._dispatch(value_of(received), now)
@@ -214,14 +249,9 @@ class Link(asyncio.BufferedProtocol):
     @override
     @guarded
     def connection_lost(self, exc: Exception | None) -> None:
-        now = Instant(self._loop.time())
-        self._is_closed = True
-        self._alarm.cancel()
-        self._dispatch(self._session.on_link_lost(), now)
-        for handler in self.handlers():
-            handler.on_stream_reset(now)
-        self._handlers.clear()
-        self._owner.on_link_closed(self._reason or (str(exc) if exc else "the connection was closed"), now)
+        self._transport = None
+        self._end(str(exc) if exc else "the connection was closed")
+        self._go()
 
     @override
     @guarded
@@ -235,15 +265,44 @@ class Link(asyncio.BufferedProtocol):
         self._flush_now()
 
     def on_alarm(self, now: Instant) -> Instant:
-        """Heartbeat time: a ping goes out, or the silence has been too long."""
+        """Heartbeat time: a ping goes out, or the silence has been too long. After `close`: the goodbye has."""
+        if self._is_closed:
+            self.abort_session()
+            return self._farewell(now)
         beaten = self._session.on_time(now)
         if not isinstance(beaten, Success):
             self._reason = describe(error_of(beaten))
             self.abort_session()
+            return self._farewell(now)
         self._flush_now()
         return self._session.next_deadline()
 
     # Helpers.
+
+    def _end(self, reason: str) -> None:
+        """Tell everybody that it is over; what had come before the end still reaches its reader."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._reason = self._reason or reason
+        self._breaking.clear()
+        now = Instant(monotonic())
+        self._alarm.set_by(self._farewell(now))
+        # The owner first: nobody who hears of a reset may find this link in a table and turn to it again.
+        self._owner.on_link_closed(self._reason, now)
+        self._dispatch(self._session.on_link_lost(), now)
+        for handler in self.handlers():
+            handler.on_stream_reset(now)
+        self._handlers.clear()
+
+    def _go(self) -> None:
+        self._alarm.cancel()
+        if not self._is_gone:
+            self._is_gone = True
+            self._owner.on_link_gone()
+
+    def _farewell(self, now: Instant) -> Instant:
+        return Instant(now + self._limits.goodbye_seconds_max)
 
     def _dispatch(self, events: list[Event], now: Instant) -> None:
         for event in events:
@@ -270,13 +329,16 @@ class Link(asyncio.BufferedProtocol):
             if handler is not None:
                 handler.on_stream_writable(now)
         elif isinstance(event, StreamOpened):
-            reader = self._owner.on_stream_opened(event.stream, now)
-            if reader is None:
-                self._session.reset(event.stream)
-            else:
-                self._handlers[event.stream] = reader
-        elif isinstance(event, PeerGoingAway):
+            self._take_stream(event.stream, now)
+        elif isinstance(event, PeerGoingAway) and not self._is_closed:
             self._owner.on_peer_leaving(now)
+
+    def _take_stream(self, stream: StreamId, now: Instant) -> None:
+        reader = None if self._is_closed else self._owner.on_stream_opened(stream, now)
+        if reader is None:
+            self._session.reset(stream)
+        else:
+            self._handlers[stream] = reader
 
     def _flush_soon(self) -> None:
         if not self._flush_is_due and not self._is_closed:
@@ -297,6 +359,14 @@ class Link(asyncio.BufferedProtocol):
             if not data:
                 break
             transport.write(data)
+            if self._breaking:
+                self._reset_emptied()
         events = session.take_events()
         if events:
-            self._dispatch(events, Instant(self._loop.time()))
+            self._dispatch(events, Instant(monotonic()))
+
+    def _reset_emptied(self) -> None:
+        for stream in list(self._breaking):
+            if not self._session.queued(stream):
+                self._breaking.discard(stream)
+                self._session.reset(stream)

@@ -12,10 +12,15 @@ from tunnel.core.base.partial import base32_text
 from tunnel.core.base.problem import SERVER_FULL, TOO_MANY_CONNECTIONS, Problem
 from tunnel.core.link.preface import StreamPreface
 from tunnel.core.route.table import Lease, RouteTable
+from tunnel.core.token.token import TokenId
+from tunnel.drive.guard import Abortable
 from tunnel.drive.link import Link, StreamHandler
 from tunnel.drive.reading import read_buffer
 from tunnel.observe.events import EventSink
 from tunnel.ports import Clock, Entropy
+
+_TURNED_AWAY_MAX: Final = 64
+"""Connections above the limit that are told so at the same time; more are dropped without a word."""
 
 
 class OpenStream(Protocol):
@@ -32,6 +37,10 @@ class OpenStream(Protocol):
 
 class Session(Protocol):
     """One agent's link, as the visitors' side sees it."""
+
+    @property
+    def visitors(self) -> int:
+        """Streams of visitors open now."""
 
     def open_for(self, lease: Lease, preface: StreamPreface, handler: StreamHandler) -> Outcome[OpenStream, Problem]:
         """A stream for one visitor, if the lease still permits it; the preface is queued already."""
@@ -64,7 +73,11 @@ class Visit(Protocol):
 
 @final
 class Hub:
-    """The shared state of one server; it lives as long as its listeners."""
+    """The shared state of one server; it lives as long as its listeners.
+
+    `connections` are all sockets accepted by either listener and not yet gone; of these `visits` are the visitors that
+    were admitted, and `sessions` the agents whose token was verified.
+    """
 
     def __init__(
         self,
@@ -75,6 +88,7 @@ class Hub:
         entropy: Entropy,
         events: EventSink,
         loop: asyncio.AbstractEventLoop,
+        connections_possible: int,
     ) -> None:
         self.zone: Final = zone
         self.keys: Final = keys
@@ -86,29 +100,35 @@ class Hub:
         self.buffer: Final = read_buffer()
         self.table: Final = RouteTable(limits)
         self.sessions: Final[dict[SessionId, Session]] = {}
+        self._sessions_of: Final[dict[TokenId, set[Session]]] = {}
         self.visits: Final[set[Visit]] = set()
+        self.connections: Final[set[Abortable]] = set()
+        self.links = 0
+        """How many of the connections are those of agents."""
         self.is_draining = False
         self.url_of_names = ""
         """The public URL with `NAME` where a name goes; known once the public listener has its port."""
-        self._by_address: Final[Counter[str]] = Counter()
+        self._connections_possible: Final = connections_possible
+        self._visits_of: Final[Counter[str]] = Counter()
+        self._strangers_of: Final[Counter[str]] = Counter()
         self._sessions_begun = 0
         self._something_left: Final = asyncio.Event()
 
+    # For a server that shuts down.
+
     async def no_visits(self) -> None:
-        """Return once no public connection is left; for a server that shuts down."""
+        """Return once no public connection is left."""
         while self.visits:
             self._something_left.clear()
             await self._something_left.wait()
 
-    async def no_sessions(self) -> None:
-        """Return once no agent is left; for a server that shuts down."""
-        while self.sessions:
+    async def no_connections(self) -> None:
+        """Return once no socket is left but the listeners'."""
+        while self.connections:
             self._something_left.clear()
             await self._something_left.wait()
 
-    def note_left(self) -> None:
-        """A visit or a session is gone."""
-        self._something_left.set()
+    # For one connection.
 
     def next_session(self) -> SessionId:
         """A number no session of this process had before."""
@@ -121,19 +141,74 @@ class Hub:
 
     def admit(self, visit: Visit, address: str) -> Problem | None:
         """Count a new public connection in, or say why it is one too many."""
-        if len(self.visits) >= self.limits.connections_max:
+        self.connections.add(visit)
+        if len(self.visits) >= self.limits.connections_max or len(self.connections) > self._connections_possible:
             return SERVER_FULL
-        if self._by_address[address] >= self.limits.connections_per_address_max:
+        if self._visits_of[address] >= self.limits.connections_per_address_max:
             return TOO_MANY_CONNECTIONS
-        self._by_address[address] += 1
+        self._visits_of[address] += 1
         self.visits.add(visit)
         return None
 
+    def can_turn_away(self) -> bool:
+        """Whether there is room to tell one that was not admitted why."""
+        return len(self.connections) - len(self.visits) - self.links <= _TURNED_AWAY_MAX
+
     def dismiss(self, visit: Visit, address: str) -> None:
         """Count a public connection out, once."""
+        self.connections.discard(visit)
         if visit in self.visits:
             self.visits.discard(visit)
-            self.note_left()
-            self._by_address[address] -= 1
-            if self._by_address[address] <= 0:
-                del self._by_address[address]
+            _decrease(self._visits_of, address)
+        self._something_left.set()
+
+    def link_refusal(self, address: str) -> str:
+        """Why one more agent's connection is one too many; "" when it is not."""
+        if self.links >= self.limits.links_max or len(self.connections) >= self._connections_possible:
+            return "the server holds as many links as it may"
+        if self._strangers_of[address] >= self.limits.handshakes_per_address_max:
+            return "too many handshakes from this address are not finished"
+        return ""
+
+    def admit_link(self, link: Abortable, address: str) -> None:
+        """Count a new agent's connection in, as a stranger for now."""
+        self._strangers_of[address] += 1
+        self.links += 1
+        self.connections.add(link)
+
+    def recognise(self, address: str) -> None:
+        """An admitted agent has shown a valid token, or is gone without: no stranger any more. Once for each."""
+        _decrease(self._strangers_of, address)
+
+    def begin(self, number: SessionId, session: Session, token: TokenId) -> None:
+        """Let visitors find a session."""
+        self.sessions[number] = session
+        self._sessions_of.setdefault(token, set()).add(session)
+
+    def end(self, number: SessionId, token: TokenId) -> bool:
+        """Let no visitor find it any more; whether it was there."""
+        session = self.sessions.pop(number, None)
+        if session is None:
+            return False
+        others = self._sessions_of[token]
+        others.discard(session)
+        if not others:
+            del self._sessions_of[token]
+        return True
+
+    def visitors_of(self, token: TokenId) -> int:
+        """Streams of visitors open now over all sessions of one token."""
+        return sum(session.visitors for session in self._sessions_of.get(token, ()))
+
+    def dismiss_link(self, link: Abortable) -> None:
+        """Count an agent's connection out, once."""
+        if link in self.connections:
+            self.connections.discard(link)
+            self.links -= 1
+        self._something_left.set()
+
+
+def _decrease(counts: Counter[str], key: str) -> None:
+    counts[key] -= 1
+    if counts[key] <= 0:
+        del counts[key]

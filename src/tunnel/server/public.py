@@ -3,6 +3,8 @@
 import asyncio
 import socket
 import struct
+from contextlib import suppress
+from time import monotonic
 from typing import Final, final
 
 from typing_extensions import override
@@ -26,6 +28,7 @@ from tunnel.core.relay.actions import (
 )
 from tunnel.core.relay.answer import problem_response
 from tunnel.core.relay.edge import Edge
+from tunnel.core.relay.state import Phase
 from tunnel.core.relay.waits import Wait
 from tunnel.core.route.table import Lease
 from tunnel.drive.alarm import Alarm
@@ -56,13 +59,19 @@ class PublicConnection(asyncio.BufferedProtocol):
         self._lease: Lease | None = None
         self._owed = 0
         """Bytes of the stream that went to the visitor's socket and whose credit is not yet returned."""
+        self._is_last = False
+        """The agent of the current stream leaves: what runs on the stream is the last."""
         self._is_paused = False
         """The visitor's socket holds as much as it may."""
         self._is_stuck = False
         """The stream holds as much as it may."""
         self._is_reading = True
+        self._has_ended = False
+        """The visitor's FIN was seen; libuv must not be asked to read again."""
         self._is_pumping = False
-        self._unsent = 0
+        self._written = 0
+        self._taken = 0
+        """How much of what was written the visitor had taken when we last looked."""
 
     # The visitor's socket.
 
@@ -78,8 +87,7 @@ class PublicConnection(asyncio.BufferedProtocol):
             self._address, self._port = str(peer[0]), int(peer[1])
         refused = hub.admit(self, self._address)
         if refused is not None:
-            stream.write(problem_response(refused, "", "", page=False, close=True, without_body=False))
-            stream.close()
+            self._turn_away(stream, refused, now)
             return
         visitor = Visitor(self._address, self._port, self._scheme)
         self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now)
@@ -103,29 +111,32 @@ class PublicConnection(asyncio.BufferedProtocol):
     @override
     @guarded
     def eof_received(self) -> bool:
+        self._has_ended = True
         edge = self._edge
-        if edge is not None:
-            now = self._now()
-            edge.on_visitor_end(now)
-            self._pump(edge, now)
+        if edge is None:
+            return False
+        now = self._now()
+        edge.on_visitor_end(now)
+        self._pump(edge, now)
         return self._scheme == "http"
 
     @override
     @guarded
     def connection_lost(self, exc: Exception | None) -> None:
         self._alarm.cancel()
+        self._transport = None
+        self._hub.dismiss(self, self._address)
         edge = self._edge
         if edge is not None:
             now = self._now()
-            self._transport = None
             edge.on_visitor_lost(now)
             self._pump(edge, now)
-        self._hub.dismiss(self, self._address)
 
     @override
     @guarded
     def pause_writing(self) -> None:
         self._is_paused = True
+        self._has_taken()
         if self._edge is not None:
             self._edge.on_visitor_stuck(self._now())
             self._alarm.set_by(self._edge.next_deadline())
@@ -143,6 +154,7 @@ class PublicConnection(asyncio.BufferedProtocol):
 
     # The agent's stream.
 
+    @guarded
     def on_stream_data(self, data: bytes, now: Instant) -> None:
         """Bytes of the local service."""
         edge = self._edge
@@ -153,12 +165,14 @@ class PublicConnection(asyncio.BufferedProtocol):
             if not self._is_paused:
                 self._return_credit()
 
+    @guarded
     def on_stream_end(self, now: Instant) -> None:
         """The local service ended its side."""
         if self._edge is not None:
             self._edge.on_origin_end(now)
             self._pump(self._edge, now)
 
+    @guarded
     def on_stream_reset(self, now: Instant) -> None:
         """The local service, the agent or the link broke."""
         self._forget_stream()
@@ -166,18 +180,28 @@ class PublicConnection(asyncio.BufferedProtocol):
             self._edge.on_origin_reset(now)
             self._pump(self._edge, now)
 
+    @guarded
     def on_stream_writable(self, now: Instant) -> None:
         """The stream takes data again."""
         self._is_stuck = False
-        if self._edge is not None:
-            self._edge.on_origin_flowing(now)
-            self._update_reading(self._edge)
+        edge = self._edge
+        if edge is not None:
+            edge.on_origin_flowing(now)
+            self._pump(edge, now)
 
+    @guarded
     def on_fenced(self, now: Instant) -> None:
         """The lease of the current stream is another's now: the stream is cut on our side."""
         if self._link is not None:
             self._link.leave(self._stream, reset=True)
         self.on_stream_reset(now)
+
+    @guarded
+    def on_agent_leaving(self, now: Instant) -> None:
+        """The agent of the current stream takes no new one: an idle stream would only hold it up."""
+        self._is_last = True
+        if self._edge is not None:
+            self._pump(self._edge, now)
 
     def holds(self, lease: Lease) -> bool:
         """Whether the current stream was opened under `lease`."""
@@ -205,12 +229,11 @@ class PublicConnection(asyncio.BufferedProtocol):
         """A deadline may have passed; a visitor that takes even one byte has not stalled."""
         edge = self._edge
         if edge is None:
-            return now
-        if edge.waits_for is Wait.VISITOR_TAKES and self._transport is not None:
-            unsent = self._transport.get_write_buffer_size()
-            if unsent != self._unsent:
-                self._unsent = unsent
-                edge.on_visitor_took(now)
+            # One that was turned away has had its time to read why.
+            self.abort_session()
+            return Instant(now + self._hub.limits.linger_seconds_max)
+        if edge.waits_for is Wait.VISITOR_TAKES and self._has_taken():
+            edge.on_visitor_took(now)
         edge.on_time(now)
         self._pump(edge, now)
         return edge.next_deadline()
@@ -218,7 +241,7 @@ class PublicConnection(asyncio.BufferedProtocol):
     # Helpers.
 
     def _now(self) -> Instant:
-        return Instant(self._hub.loop.time())
+        return Instant(monotonic())
 
     def _pump(self, edge: Edge, now: Instant) -> None:
         if self._is_pumping:
@@ -231,11 +254,16 @@ class PublicConnection(asyncio.BufferedProtocol):
                     self._send_origin(edge, action.data, now)
                 elif isinstance(action, SendVisitor):
                     if self._transport is not None:
+                        self._written += len(action.data)
                         self._transport.write(action.data)
                 else:
                     self._do_rare(edge, action, now)
             actions = edge.poll_actions(now)
         self._is_pumping = False
+        if self._is_last and edge.phase is Phase.BETWEEN and self._link is not None:
+            self._link.leave(self._stream, reset=True)
+            self._forget_stream()
+            edge.on_origin_reset(now)
         self._update_reading(edge)
         self._alarm.set_by(edge.next_deadline())
 
@@ -285,6 +313,7 @@ class PublicConnection(asyncio.BufferedProtocol):
         self._link, self._stream, self._lease = None, StreamId(0), None
         self._owed = 0
         self._is_stuck = False
+        self._is_last = False
 
     def _return_credit(self) -> None:
         if self._owed and self._link is not None:
@@ -293,23 +322,43 @@ class PublicConnection(asyncio.BufferedProtocol):
 
     def _update_reading(self, edge: Edge) -> None:
         wanted = not self._is_stuck and not edge.is_full
-        if wanted is not self._is_reading and self._transport is not None and not self._transport.is_closing():
-            self._is_reading = wanted
-            if wanted:
-                self._transport.resume_reading()
-            else:
-                self._transport.pause_reading()
+        transport = self._transport
+        if wanted is self._is_reading or transport is None or self._has_ended or transport.is_closing():
+            return
+        self._is_reading = wanted
+        if wanted:
+            transport.resume_reading()
+        else:
+            transport.pause_reading()
+
+    def _turn_away(self, transport: asyncio.Transport, problem: Problem, now: Instant) -> None:
+        """Say why, end our side, and read on for a moment: closing over unread bytes would reset the answer away."""
+        if not self._hub.can_turn_away():
+            transport.abort()
+            return
+        transport.write(problem_response(problem, "", "", page=False, close=True, without_body=False))
+        transport.write_eof()
+        self._alarm.set_by(Instant(now + self._hub.limits.linger_seconds_max))
+
+    def _has_taken(self) -> bool:
+        """Whether the visitor took at least one byte since this was last asked."""
+        before = self._taken
+        if self._transport is not None:
+            self._taken = self._written - self._transport.get_write_buffer_size()
+        return self._taken > before
 
     def _close(self, *, abort: bool) -> None:
         transport = self._transport
         if transport is None:
             return
         if not abort:
+            self._has_taken()
             transport.close()
             return
         sock: object = transport.get_extra_info("socket")
         if sock is not None and hasattr(sock, "setsockopt"):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            with suppress(OSError):  # the visitor may have reset it already
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
     def _report(self, report: Report) -> None:

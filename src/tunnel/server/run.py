@@ -3,18 +3,19 @@
 import asyncio
 import ssl
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 import anyio
-import anyio.lowlevel
 
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.base.partial import public_key_of
 from tunnel.core.token.codec import key_id_of
 from tunnel.drive.address import Address
 from tunnel.drive.clock import SystemClock, SystemEntropy
+from tunnel.drive.descriptors import connections_possible
+from tunnel.drive.listener import TlsListener, listening_sockets
 from tunnel.drive.tls import server_context
-from tunnel.observe.events import EventSink, ServerReady, ShuttingDown
+from tunnel.observe.events import EventSink, LinkRefused, ServerReady, ShuttingDown, Warned
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.hub import Hub
 from tunnel.server.public import PublicConnection
@@ -22,26 +23,58 @@ from tunnel.server.session import AgentSession
 from tunnel.server.settings import ServerSettings
 from tunnel.server.state import describe, names_served, server_identity, signing_key
 
-_BACKLOG = 1024
-_LAST_WORDS_SECONDS = 0.2
+_BACKLOG: Final = 1024
+_HTTP_PORT: Final = 80
+_CONNECTIONS_USEFUL: Final = 4096
+"""Fewer than this is a system's default for programs that are no servers; worth a word to the operator."""
+_LAST_WORDS_SECONDS: Final = 0.2
 """What the very last bytes have to leave the sockets, once nobody waits for an answer any more."""
 
 
 @final
 class Server:
-    """The two listeners of one hub. Finished after `shut_down`."""
+    """The two listeners of one hub. Finished once `hang_up` has returned."""
 
-    def __init__(self, hub: Hub, agents: asyncio.Server, public: asyncio.Server) -> None:
-        self._hub = hub
-        self._agents = agents
-        self._public = public
+    def __init__(self, hub: Hub) -> None:
+        self._hub: Final = hub
+        self._agents: TlsListener | None = None
+        self._public: asyncio.Server | None = None
+
+    async def start(self, settings: ServerSettings, context: ssl.SSLContext) -> Outcome[None, ServerEnd]:
+        """Accept on both addresses; after a failure `hang_up` closes what was opened."""
+        hub = self._hub
+        bound = await listening_sockets(settings.agents)
+        if not isinstance(bound, Success):
+            return Failure(CannotListen(str(settings.agents), error_of(bound)))
+        self._agents = TlsListener(value_of(bound), context, settings.limits, self)
+        agents = Address(settings.agents.host, self._agents.port)
+        try:
+            self._public = await hub.loop.create_server(
+                lambda: PublicConnection(hub, "http"), settings.public.host, settings.public.port, backlog=_BACKLOG
+            )
+        except (OSError, UnicodeError) as cause:
+            return Failure(CannotListen(str(settings.public), getattr(cause, "strerror", None) or str(cause)))
+        public = _address_of(self._public, settings.public)
+        suffix = "" if public.port == _HTTP_PORT else f":{public.port}"
+        hub.url_of_names = f"http://NAME.{settings.domain}{suffix}/"
+        hub.events.emit(ServerReady(hub.url_of_names, str(public), str(agents)))
+        return Success(None)
+
+    def receive_guest(self, peer: Address) -> AgentSession | None:
+        """Who a new connection on the agents' side becomes, unless it is one too many."""
+        refused = self._hub.link_refusal(peer.host)
+        if refused:
+            self._hub.events.emit(LinkRefused(str(peer), "server-full", refused))
+            return None
+        session = AgentSession(self._hub, peer)
+        self._hub.admit_link(session, peer.host)
+        return session
 
     async def shut_down(self) -> None:
-        """Accept nothing, tell the agents, let running exchanges finish within the grace period, then end the rest."""
+        """Accept nothing, tell the agents, and let running exchanges finish within the grace period."""
         hub = self._hub
         hub.is_draining = True
-        self._public.close()
-        self._agents.close()
+        self._stop_accepting()
         hub.events.emit(ShuttingDown(hub.limits.grace_seconds))
         now = hub.clock.now()
         for session in list(hub.sessions.values()):
@@ -50,21 +83,37 @@ class Server:
             visit.drain()
         with anyio.move_on_after(hub.limits.grace_seconds):
             await hub.no_visits()
+
+    async def hang_up(self) -> None:
+        """End everything now, and return when no socket and no task is left; the last words get a moment to leave."""
+        hub = self._hub
+        self._stop_accepting()
         for visit in list(hub.visits):
             visit.abort_session()
         for session in list(hub.sessions.values()):
             session.close("the server shut down")
+        if self._agents is not None:
+            await self._agents.hang_up()
         with anyio.move_on_after(_LAST_WORDS_SECONDS):
-            await hub.no_sessions()
-        for session in list(hub.sessions.values()):
-            session.abort_session()
-        await anyio.lowlevel.checkpoint()
+            await hub.no_connections()
+        for connection in list(hub.connections):
+            connection.abort_session()
+        with anyio.move_on_after(_LAST_WORDS_SECONDS):
+            await hub.no_connections()
+
+    def _stop_accepting(self) -> None:
+        if self._public is not None:
+            self._public.close()
+        if self._agents is not None:
+            self._agents.stop()
 
 
 async def serve(settings: ServerSettings, events: EventSink, stop: asyncio.Event) -> Outcome[None, ServerEnd]:
-    """Serve until `stop` is set, then drain and return; `ServerReady` (with the real ports) tells when it accepts."""
-    loop = asyncio.get_running_loop()
-    clock = SystemClock(loop)
+    """Serve until `stop` is set, then drain and return; `ServerReady` (with the real ports) tells when it accepts.
+
+    Cancelled, at any moment, it ends at once. Either way no socket, task or timer of it is left behind.
+    """
+    clock = SystemClock()
     key = signing_key(settings.state)
     if not isinstance(key, Success):
         return Failure(StateUnusable(str(settings.state), describe(error_of(key))))
@@ -76,13 +125,22 @@ async def serve(settings: ServerSettings, events: EventSink, stop: asyncio.Event
         return Failure(StateUnusable(error_of(context).path, error_of(context).detail))
     public = public_key_of(value_of(key).private) or b""
     keys: dict[bytes, bytes] = {key_id_of(public): public}
-    hub = Hub(settings.domain, keys, settings.limits, clock, SystemEntropy(), events, loop)
-    started = await _start(settings, hub, value_of(context))
-    if not isinstance(started, Success):
-        return started
-    await stop.wait()
-    await value_of(started).shut_down()
-    return Success(None)
+    possible = connections_possible()
+    if possible < _CONNECTIONS_USEFUL:
+        events.emit(Warned(f"the system lets this process hold {possible} connections; raise its open file limit"))
+    loop = asyncio.get_running_loop()
+    hub = Hub(settings.domain, keys, settings.limits, clock, SystemEntropy(), events, loop, possible)
+    server = Server(hub)
+    try:
+        started = await server.start(settings, value_of(context))
+        if not isinstance(started, Success):
+            return started
+        await stop.wait()
+        await server.shut_down()
+        return Success(None)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await server.hang_up()
 
 
 def _certificate_files(settings: ServerSettings, clock: SystemClock) -> Outcome[tuple[Path, Path | None], ServerEnd]:
@@ -94,37 +152,6 @@ def _certificate_files(settings: ServerSettings, clock: SystemClock) -> Outcome[
     if not isinstance(identity, Success):
         return Failure(StateUnusable(str(settings.state), describe(error_of(identity))))
     return Success((value_of(identity).chain, None))
-
-
-async def _start(settings: ServerSettings, hub: Hub, context: ssl.SSLContext) -> Outcome[Server, ServerEnd]:
-    """Both listeners, or neither."""
-    limits = settings.limits
-    try:
-        agents = await hub.loop.create_server(
-            lambda: AgentSession(hub).link,
-            settings.agents.host,
-            settings.agents.port,
-            ssl=context,
-            ssl_handshake_timeout=limits.handshake_seconds_max,
-            backlog=_BACKLOG,
-        )
-    except OSError as cause:
-        return Failure(CannotListen(str(settings.agents), cause.strerror or str(cause)))
-    try:
-        public = await hub.loop.create_server(
-            lambda: PublicConnection(hub, "http"), settings.public.host, settings.public.port, backlog=_BACKLOG
-        )
-    except OSError as cause:
-        agents.close()
-        return Failure(CannotListen(str(settings.public), cause.strerror or str(cause)))
-    at = _address_of(public, settings.public)
-    suffix = "" if at.port == _HTTP_PORT else f":{at.port}"
-    hub.url_of_names = f"http://NAME.{settings.domain}{suffix}/"
-    hub.events.emit(ServerReady(hub.url_of_names, str(at), str(_address_of(agents, settings.agents))))
-    return Success(Server(hub, agents, public))
-
-
-_HTTP_PORT = 80
 
 
 def _address_of(server: asyncio.Server, asked: Address) -> Address:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never, final
 
 from tunnel import __version__
-from tunnel.core.base.ids import Instant, SessionId, StreamId
+from tunnel.core.base.ids import EndpointId, Instant, SessionId, StreamId
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.base.problem import AGENT_OFFLINE, LINK_BUSY, NOT_PERMITTED, Problem
 from tunnel.core.link.errors import describe as describe_link
@@ -20,6 +20,7 @@ from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.rights import permits
 from tunnel.core.token.token import Token
 from tunnel.core.token.verify import verify_token
+from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
 from tunnel.observe.events import LinkRefused, NameGranted, SessionEnded, SessionOpened
@@ -41,11 +42,12 @@ class VisitorStream:
 
 @final
 class AgentSession:
-    """The server's side of one link. Finished when the link is closed."""
+    """The server's side of one link, from the moment its connection is accepted. Finished when that is gone."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, peer: Address) -> None:
         now = hub.clock.now()
         self._hub: Final = hub
+        self._peer: Final = peer
         self._conversation: Final = ServerConversation(hub.limits, now)
         self._began_at: Final = now
         self._alarm: Final = Alarm(hub.loop, self)
@@ -53,21 +55,25 @@ class AgentSession:
         self.link: Final = Link(Role.SERVER, hub.limits, self, hub.loop, hub.buffer)
         self._control: StreamId | None = None
         self._token: Token | None = None
+        self._leases: Final[dict[EndpointId, Lease]] = {}
+        self._is_stranger = True
+        self._is_stuck = False
+        """The agent does not take what was said: the rest waits in the conversation, which bounds it."""
         self._is_over = False
 
-    # The link.
+    # The connection.
+
+    def on_handshake_failed(self, detail: str) -> None:
+        """TLS did not come to stand."""
+        self._hub.events.emit(LinkRefused(str(self._peer), "no-tls", detail))
+        self.link.abort_session()
 
     def on_link_up(self, link: Link, now: Instant) -> None:
         """TLS stands; the handshake clock runs since the connection was accepted."""
         if not link.speaks_tunnel():
-            link.close("a TLS client that does not speak tunnel/1")
+            self._turn_away("no-alpn", "a TLS client that does not speak tunnel/1")
             return
-        if len(self._hub.sessions) >= self._hub.limits.links_max:
-            link.close("the server holds as many links as it may")
-            return
-        deadline = self._conversation.next_deadline()
-        if deadline is not None:
-            self._alarm.set_by(deadline)
+        self._alarm.set_by(self._conversation.next_deadline() or now)
 
     def on_stream_opened(self, stream: StreamId, now: Instant) -> StreamHandler | None:
         """The agent's first stream is the control stream; it has no business to open another."""
@@ -77,17 +83,27 @@ class AgentSession:
         return self
 
     def on_peer_leaving(self, now: Instant) -> None:
-        """The agent goes: its names are free at once, what runs may finish."""
+        """The agent takes no new visitors: its names are without an agent at once, what runs may finish."""
         self._hub.table.drop_session(self._id, now)
+        self._leases.clear()
+        for handler in self.link.handlers():
+            if isinstance(handler, PublicConnection):
+                handler.on_agent_leaving(now)
 
     def on_link_closed(self, reason: str, now: Instant) -> None:
-        """The link is gone, and with it all that this session held."""
+        """The link is over, and with it all that this session held."""
+        self._is_over = True
         self._alarm.cancel()
         self._hub.table.drop_session(self._id, now)
+        self._leases.clear()
+        self._recognise()
         token = self._token
-        if token is not None and self._hub.sessions.pop(self._id, None) is not None:
-            self._hub.note_left()
+        if token is not None and self._hub.end(self._id, token.token_id):
             self._hub.events.emit(SessionEnded(self._id, reason, now - self._began_at))
+
+    def on_link_gone(self) -> None:
+        """Nothing is left of it."""
+        self._hub.dismiss_link(self)
 
     # The control stream.
 
@@ -100,8 +116,8 @@ class AgentSession:
             for event in value_of(received):
                 self._answer(event, now)
         else:
-            detail = describe_link(error_of(received))
-            self._turn_away(refusal_code(error_of(received)).name.lower(), detail)
+            error = error_of(received)
+            self._turn_away(refusal_code(error).name.lower().replace("_", "-"), describe_link(error))
         self._say()
 
     def on_stream_end(self, now: Instant) -> None:
@@ -113,9 +129,16 @@ class AgentSession:
         self._end("the agent reset the control stream")
 
     def on_stream_writable(self, now: Instant) -> None:
-        """Control messages are few; nobody waits for this."""
+        """The agent takes words again."""
+        self._is_stuck = False
+        self._say()
 
     # The visitors' side.
+
+    @property
+    def visitors(self) -> int:
+        """Streams of visitors open now."""
+        return self.link.live_streams - 1
 
     def open_for(self, lease: Lease, preface: StreamPreface, handler: StreamHandler) -> Outcome[VisitorStream, Problem]:
         """A stream for one visitor: authorised here and now, from the token that this session was opened with."""
@@ -125,7 +148,7 @@ class AgentSession:
         allowed = permits(token, lease.kind, lease.name, self._hub.clock.unix())
         if not isinstance(allowed, Success):
             return Failure(NOT_PERMITTED)
-        if self.link.live_streams - 1 >= token.streams_max:
+        if self._hub.visitors_of(token.token_id) >= token.streams_max:
             return Failure(LINK_BUSY)
         opened = self.link.open_stream(handler)
         if not isinstance(opened, Success):
@@ -136,6 +159,7 @@ class AgentSession:
 
     def fence(self, lease: Lease, detail: str, now: Instant) -> None:
         """The lease is another's now: not one byte more passes on its streams."""
+        self._leases.pop(lease.endpoint, None)
         self._conversation.fence(lease.endpoint, detail)
         self._say()
         for handler in self.link.handlers():
@@ -168,12 +192,10 @@ class AgentSession:
             late = self._conversation.on_time(now)
             if not isinstance(late, Success):
                 self._turn_away("too-slow", describe_link(error_of(late)))
-                self._say()
             return self._conversation.next_deadline() or self._expiry(now)
         if self._hub.clock.unix() >= token.expiry:
             self._conversation.refuse(RefusalCode.EXPIRED, "the token's time is over; mint a new one")
             self._end("the token expired")
-            self._say()
         return self._expiry(now)
 
     # Helpers.
@@ -187,9 +209,9 @@ class AgentSession:
                 if token is not None:
                     self._expose(event, token, now)
             case Withdraw(endpoint=endpoint):
-                for lease in self._hub.table.leases():
-                    if lease.session == self._id and lease.endpoint == endpoint:
-                        self._hub.table.withdraw(lease.name, lease.epoch)
+                lease = self._leases.pop(endpoint, None)
+                if lease is not None:
+                    self._hub.table.withdraw(lease.name, lease.epoch)
             case _:
                 assert_never(event)
 
@@ -198,8 +220,13 @@ class AgentSession:
         verified = verify_token(hello.token, hub.keys, hub.clock.unix())
         if not isinstance(verified, Success):
             error = error_of(verified)
-            self._conversation.refuse(token_refusal_code(error), describe_token(error))
-            self._turn_away(token_refusal_code(error).name.lower(), describe_token(error))
+            code = token_refusal_code(error)
+            self._conversation.refuse(code, describe_token(error))
+            self._turn_away(code.name.lower().replace("_", "-"), describe_token(error))
+            return
+        if hub.is_draining:
+            self._conversation.refuse(RefusalCode.SHUTTING_DOWN, "the server is shutting down")
+            self._turn_away("shutting-down", "the server is shutting down")
             return
         token = value_of(verified)
         opened = hub.table.open_session(self._id, token, hello.instance)
@@ -209,7 +236,8 @@ class AgentSession:
             self._turn_away("too-many-sessions", detail)
             return
         self._token = token
-        hub.sessions[self._id] = self
+        self._recognise()
+        hub.begin(self._id, self, token.token_id)
         retired = value_of(opened).retired
         previous = None if retired is None else hub.sessions.get(retired)
         if previous is not None:
@@ -218,46 +246,54 @@ class AgentSession:
         self._conversation.welcome(
             self._id, int(limits.heartbeat_seconds * 1000), int(limits.heartbeat_deadline_seconds * 1000), SOFTWARE
         )
-        hub.events.emit(SessionOpened(self._id, token.account.hex(), self.link.peer()))
+        hub.events.emit(SessionOpened(self._id, token.account.hex(), str(self._peer)))
         self._alarm.set_by(self._expiry(hub.clock.now()))
 
     def _expose(self, asked: Expose, token: Token, now: Instant) -> None:
-        granting = Granting(self._hub.table, token, self._id, self.link.peer(), self._hub.clock.unix(), now)
-        decided = expose(asked, granting, self._hub.entropy.random_bytes(16))
+        hub = self._hub
+        granting = Granting(hub.table, token, self._id, str(self._peer), hub.clock.unix(), now)
+        decided = expose(asked, granting, hub.entropy.random_bytes(16))
         if not isinstance(decided, Success):
             denied = error_of(decided)
             self._conversation.deny(asked.endpoint, denied.code, denied.detail)
             return
-        claimed = value_of(decided)
-        lease, fenced = claimed.lease, claimed.fenced
-        url = self._hub.url_of_names.replace("NAME", lease.name)
-        if not self._conversation.grant(asked.endpoint, lease.name, url, lease.epoch):
-            self._hub.table.withdraw(lease.name, lease.epoch)
-            return
-        self._hub.events.emit(NameGranted(self._id, lease.name, lease.epoch))
-        if fenced is not None:
-            previous = self._hub.sessions.get(fenced.session)
-            if previous is not None:
-                previous.fence(fenced, f"a newer link with the same token took {lease.name}", now)
+        lease, fenced = value_of(decided).lease, value_of(decided).fenced
+        url = hub.url_of_names.replace("NAME", lease.name)
+        if self._conversation.grant(asked.endpoint, lease.name, url, lease.epoch):
+            self._leases[asked.endpoint] = lease
+            hub.events.emit(NameGranted(self._id, lease.name, lease.epoch))
+            # Queued before the fence: a request that it cuts off may be repeated on this link, behind the grant.
+            self._say()
+        else:
+            # Withdrawn in the same breath; the lease that it replaced has ended all the same.
+            hub.table.withdraw(lease.name, lease.epoch)
+        previous = None if fenced is None else hub.sessions.get(fenced.session)
+        if fenced is not None and previous is not None:
+            previous.fence(fenced, f"a newer link with the same token took {lease.name}", now)
 
     def _turn_away(self, code: str, detail: str) -> None:
-        self._hub.events.emit(LinkRefused(self.link.peer(), code, detail))
-        self._end(detail)
+        if not self._is_over:
+            self._hub.events.emit(LinkRefused(str(self._peer), code, detail))
+            self._end(detail)
 
     def _end(self, reason: str) -> None:
         """Close once what the conversation still has to say is queued."""
         if not self._is_over:
             self._is_over = True
-            self._hub.table.drop_session(self._id, self._hub.clock.now())
             self._say()
             self.link.go_away()
             self.link.close(reason)
 
+    def _recognise(self) -> None:
+        if self._is_stranger:
+            self._is_stranger = False
+            self._hub.recognise(self._peer.host)
+
     def _say(self) -> None:
-        if self._control is not None:
+        if self._control is not None and not self._is_stuck:
             words = self._conversation.poll_output()
             if words:
-                self.link.send(self._control, words)
+                self._is_stuck = self.link.send(self._control, words) > self._hub.limits.stream_queue_bytes
 
     def _expiry(self, now: Instant) -> Instant:
         token = self._token

@@ -62,6 +62,8 @@ class Limits:
     """The agent's connection to the local service (504)."""
     handshake_seconds_max: float = 10.0
     """TLS, hello and token of a new agent link, together; nothing else is possible before."""
+    goodbye_seconds_max: float = 2.0
+    """From our end of a connection to dropping it: its peer takes neither what is queued nor the goodbye itself."""
     heartbeat_seconds: float = 5.0
     """Rest on a link after which a ping goes out; each side does this for itself."""
     heartbeat_deadline_seconds: float = 15.0
@@ -105,7 +107,9 @@ class Limits:
     connections_max: int = 20_000
     """Visitor connections of one process; keeps us under usual descriptor limits."""
     links_max: int = 20_000
-    """Agent links of one process."""
+    """Agent links of one process, those that still shake hands included."""
+    handshakes_per_address_max: int = 64
+    """Agents of one address that have not shown a valid token yet; an office that redials after an outage fits."""
     offline_names_max: int = 10_000
     """Names remembered as offline; the oldest are forgotten first."""
 
