@@ -415,6 +415,16 @@ def test_a_defect_of_ours_is_exit_6_with_a_report(
     assert "LookupError: planted" in told
 
 
+@pytest.mark.shows("OPS-CLI-002")
+def test_what_only_the_last_guard_caught_is_exit_6(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command itself went well; a session was ended by the guard meanwhile, and that is not kept quiet."""
+    monkeypatch.setattr(main, "escape_stories", lambda: ("somewhere: planted",))
+    assert run(["version"], NOBODY) == ExitCode.INTERNAL
+    assert "somewhere: planted" in capsys.readouterr().err
+
+
 @pytest.mark.shows("OPS-CLI-009")
 def test_an_interrupt_outside_the_event_loop_is_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,10 +10,10 @@ Relative paths are relative to the file, not to where the command was typed.
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar, final
+from typing import Final, TypeAlias, TypeVar, final
 
 from tunnel.cli.places import BadText, domain_of, listener_of, peer_of
 from tunnel.cli.problems import (
@@ -188,8 +188,8 @@ class _Reading:
     def _limits(self, table: Table) -> Limits:
         self._check_keys(table, ("limits",), LIMIT_NAMES)
         read = {name: self._number(table, name) for name in LIMIT_NAMES if name in table}
-        changes: dict[str, Any] = {name: number for name, number in read.items() if number is not None}
-        limits = replace(DEFAULT_LIMITS, **changes)
+        make: Callable[..., Limits] = Limits  # names and types are those of its own fields, checked one by one above
+        limits = make(**{name: number for name, number in read.items() if number is not None})
         for smaller, larger in NEVER_MORE_THAN:
             low, high = _limit(limits, smaller), _limit(limits, larger)
             if low > high:
