@@ -39,7 +39,9 @@ class SendQueue:
         self.size -= wanted
         while wanted > 0:
             end = self._at + wanted
-            part = self._first[self._at : end]
+            # CPython returns the same object for a slice of the whole; compiled code would copy it.
+            whole = self._at == 0 and end >= len(self._first)
+            part = self._first if whole else self._first[self._at : end]
             parts.append(part)
             wanted -= len(part)
             if end < len(self._first):
