@@ -39,8 +39,8 @@ _HTTP_AGAIN: Final = frozenset((b"h2c", b"h2", b"http"))
 def field_list(block: bytes, limits: Limits) -> Outcome[list[tuple[bytes, bytes]], BadFieldLine | TooManyFields]:
     """Names and values, in order, of a block of lines that the grammar has accepted; only SP and HTAB are stripped.
 
-    After a transfer coding they are not, so that it is refused: llhttp reads `chunked` HTAB as a coding it does not know,
-    and then sees another end of the body than we would (tinyproxy #616 was of this kind).
+    After a transfer coding they are not, so that it is refused: llhttp reads `chunked` HTAB as a coding it does not
+    know, and then sees another end of the body than we would (tinyproxy #616 was of this kind).
     """
     fields = all_pairs(FIELD, block)
     if len(fields) > limits.field_count_max:
