@@ -18,7 +18,17 @@ from ci.wall.outcomes import check_raising, check_unwrapping_inside
 from ci.wall.settings import check_marker, check_mypy_settings, check_ruff_settings
 from ci.wall.sizes import check_sizes
 from ci.wall.suppressions import check_suppressions
-from ci.wall.tools import check_arrows, check_format, check_mypy, check_mypy_elsewhere, check_ruff
+from ci.wall.tools import (
+    check_arrows,
+    check_debugger,
+    check_format,
+    check_mypy,
+    check_mypy_elsewhere,
+    check_no_any,
+    check_ruff,
+    check_unproven,
+    check_unreachable,
+)
 from ci.wall.totality import check_recursion, check_totality
 from ci.wall.tree import Tree
 from ci.wall.unfinished import check_later, check_stubs
@@ -28,6 +38,7 @@ Check = Callable[[Tree], list[Finding]]
 
 CHECKS: Final[Mapping[str, Check]] = {
     "arrows": check_arrows,
+    "debugger": check_debugger,
     "documented": check_documented,
     "exiting": check_exiting,
     "fields": check_fields,
@@ -40,6 +51,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "mypy": check_mypy,
     "mypy-elsewhere": check_mypy_elsewhere,
     "mypy-settings": check_mypy_settings,
+    "no-any": check_no_any,
     "printing": check_printing,
     "raising": check_raising,
     "recursion": check_recursion,
@@ -49,12 +61,14 @@ CHECKS: Final[Mapping[str, Check]] = {
     "stubs": check_stubs,
     "suppressions": check_suppressions,
     "totality": check_totality,
+    "unproven": check_unproven,
+    "unreachable": check_unreachable,
     "unwrapping": check_unwrapping,
     "unwrapping-inside": check_unwrapping_inside,
 }
 """Every check by name; `--only NAME` runs one."""
 
-SLOW: Final = ("mypy-elsewhere", "ruff", "format", "arrows")
+SLOW: Final = ("mypy-elsewhere", "ruff", "debugger", "format", "arrows")
 """Checks that are programs of their own and run beside the rest."""
 
 
@@ -76,12 +90,12 @@ RUST: Final = (
     Row("clippy::all", "ruff, every rule", ("ruff",), "WALL-RUFF-001"),
     Row("clippy::pedantic", "mypy --strict and 11 further codes", ("mypy",), "WALL-TYPES-001"),
     Row("unwrap_used", "no .unwrap() but in outcome.py", ("unwrapping",), "WALL-HOME-001"),
-    Row("expect_used", "value_of takes a proven Success only", ("mypy",), "WALL-TYPES-002"),
+    Row("expect_used", "value_of takes a proven Success only", ("unproven",), "WALL-TYPES-002"),
     Row("panic", "no raise, assert or partial call in core", ("forbidden", "totality"), "WALL-TOTAL-001"),
-    Row("unreachable", "mypy warn_unreachable, assert_never", ("mypy",), "WALL-TYPES-003"),
+    Row("unreachable", "mypy warn_unreachable, assert_never", ("unreachable",), "WALL-TYPES-003"),
     Row("todo", "no work put off in comments", ("later",), "WALL-DONE-002"),
     Row("unimplemented", "no stub bodies", ("stubs",), "WALL-DONE-001"),
-    Row("dbg_macro", "no breakpoint or debugger import", ("ruff", "exiting"), "WALL-RUFF-002"),
+    Row("dbg_macro", "no breakpoint or debugger import", ("debugger", "exiting"), "WALL-RUFF-002"),
     Row("print_stdout", "print only in cli/", ("printing",), "WALL-HOME-002"),
     Row("print_stderr", "sys.stderr only in cli/", ("printing",), "WALL-HOME-003"),
     Row("exit", "sys.exit only in cli/", ("exiting",), "WALL-HOME-004"),
@@ -93,7 +107,7 @@ OURS: Final = (
     Row("(totality)", "operations of the core are on the list", ("totality",), "WALL-TOTAL-002"),
     Row("(recursion)", "no circle of calls in the core", ("recursion",), "WALL-TOTAL-003"),
     Row("(fields)", "__init__ sets every attribute", ("fields",), "WALL-TOTAL-004"),
-    Row("(no Any)", "no Any in an expression of the core", ("mypy",), "WALL-ANY-001"),
+    Row("(no Any)", "no Any in an expression of the core", ("no-any",), "WALL-ANY-001"),
     Row("(forbid, not deny)", "a suppression in the core is an error", ("forbidden",), "WALL-FORBID-003"),
     Row("(ratchet)", "suppressions elsewhere may only fall", ("suppressions",), "WALL-FORBID-002"),
     Row("(arrows)", "import-linter contracts", ("arrows",), "WALL-ARROWS-001"),

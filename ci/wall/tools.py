@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from ci.wall.finding import Finding
-from ci.wall.tree import Tree
+from ci.wall.tree import CORE, Tree
 
 _PLACE: Final = re.compile(r"(?P<file>[^:\n]+\.(?:py|toml)):(?P<line>\d+):(?:\d+:)? (?P<text>.*)")
 _SEVERITY: Final = re.compile(r"error: ")
@@ -61,9 +61,40 @@ def check_mypy_elsewhere(tree: Tree) -> list[Finding]:
         cache,
     )
     # pytest puts the folder of each test on the path, so that is where tests find their helpers.
-    beside = {str(Path(file).parent) for file in tree.files("tests") if Path(file).name.startswith("test_")}
+    helpers = {str(Path(file).parent) for file in tree.files("tests") if _is_helper(file)}
+    beside = helpers & {str(Path(file).parent) for file in tree.files("tests") if not _is_helper(file)}
     paths = {"MYPYPATH": ":".join(["src", *sorted(beside)])}
     return _reported(_run(tree, "mypy", *options, *folders, more=paths), "mypy") if folders else []
+
+
+def _is_helper(file: str) -> bool:
+    return not Path(file).name.startswith(("test_", "conftest"))
+
+
+def check_unproven(tree: Tree) -> list[Finding]:
+    """Values taken out of outcomes that are not proven, as mypy sees them."""
+    return [finding for finding in check_mypy(tree) if re.search(r'"(value_of|error_of)"', finding.message)]
+
+
+def check_unreachable(tree: Tree) -> list[Finding]:
+    """Code that nothing reaches, and cases that reach `assert_never`."""
+    return [finding for finding in check_mypy(tree) if re.search(r'\[unreachable\]|"assert_never"', finding.message)]
+
+
+def check_no_any(tree: Tree) -> list[Finding]:
+    """Expressions of the core that have lost their type."""
+    return [
+        finding
+        for finding in check_mypy(tree)
+        if finding.file.startswith(f"{CORE}/") and re.search(r"\bAny\b", finding.message)
+    ]
+
+
+def check_debugger(tree: Tree) -> list[Finding]:
+    """Debuggers and breakpoints, by ruff."""
+    return _reported(
+        _run(tree, "ruff", "check", "--select", "T10", "--output-format", "concise", "--no-cache", "."), "ruff"
+    )
 
 
 def check_ruff(tree: Tree) -> list[Finding]:
