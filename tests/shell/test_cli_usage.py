@@ -271,6 +271,16 @@ def test_a_token_comes_from_file_standard_input_or_environment(
     assert http_settings([*arguments, "--token-file", "-"]).token == raw
 
 
+@pytest.mark.shows("OPS-CLI-004", "OPS-CLI-013")
+def test_the_environment_s_token_wins_over_the_file_s(tmp_path: Path, token_file: Path) -> None:
+    (tmp_path / "c.toml").write_text('version = 1\n[agent]\ntoken_file = "none"\n')
+    arguments = ["3000", "--server", "h:1", "--config", str(tmp_path / "c.toml")]
+    raw = raw_token(token_file)
+    assert http_settings(arguments, {"TUNNEL_TOKEN_FILE": str(token_file)}).token == raw
+    assert http_settings(arguments, {"TUNNEL_TOKEN": token_file.read_text()}).token == raw
+    assert http_settings([*arguments, "--token-file", str(token_file)]).token == raw
+
+
 @pytest.mark.shows("OPS-CLI-013")
 def test_two_tokens_in_the_environment_are_one_too_many(token_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = {"TUNNEL_TOKEN": token_file.read_text(), "TUNNEL_TOKEN_FILE": str(token_file)}
