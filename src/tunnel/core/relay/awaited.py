@@ -31,5 +31,5 @@ def _wait_outside(edge: EdgeState) -> Wait:
             return Wait.LINGER
         case Phase.CLOSING:
             return Wait.VISITOR_TAKES
-        case Phase.CLOSED | Phase.EXCHANGE | Phase.UPGRADED:
+        case _:
             return Wait.NOTHING

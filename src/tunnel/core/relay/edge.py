@@ -220,7 +220,7 @@ class Edge:
                 abandon(state, "visitor-stalled", now)
             case Wait.NEXT_REQUEST | Wait.LINGER:
                 close(state, abort=False)
-            case Wait.NOTHING:
+            case _:
                 return
         self._arm(now)
 

@@ -100,5 +100,6 @@ class RequestSide:
     def forget(self) -> None:
         """Drop the running body and all that is held; the connection is not used for another request."""
         self.body = None
+        self._heads.take_rest()
         self._ahead.clear()
         self.ahead_bytes = 0

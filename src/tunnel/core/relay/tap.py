@@ -13,10 +13,9 @@ from tunnel.core.base.partial import item_at, latin1_text, pop_front
 from tunnel.core.http.body import BodyReader
 from tunnel.core.http.reader import HeadReader
 from tunnel.core.http.request import RequestHead, parse_request_head
-from tunnel.core.http.response import parse_response_head
+from tunnel.core.http.response import SWITCHING_PROTOCOLS, parse_response_head
 
 _BODY_BYTES_MAX: Final = 1 << 62
-_SWITCHING: Final = 101
 _WAITING_MAX: Final = 64
 
 
@@ -40,6 +39,16 @@ class _Asked:
 
 
 @final
+class _Answer:
+    """A final response whose body is passing."""
+
+    def __init__(self, asked: _Asked, status: int, body: BodyReader) -> None:
+        self.asked: Final = asked
+        self.status: Final = status
+        self.body: Final = body
+
+
+@final
 class Tap:
     """Reads along on one stream. Finished when it is blind or the stream ends."""
 
@@ -48,10 +57,9 @@ class Tap:
         self._up: Final = HeadReader(limits.head_bytes_max)
         self._down: Final = HeadReader(limits.head_bytes_max)
         self._up_body: BodyReader | None = None
-        self._down_body: BodyReader | None = None
+        self._answer: _Answer | None = None
         self._asked: Final[deque[_Asked]] = deque()
         self._seen: list[Seen] = []
-        self._status = 0
         self._is_blind = False
 
     @property
@@ -78,25 +86,26 @@ class Tap:
     def receive_down(self, data: bytes, now: Instant) -> None:
         """Bytes on their way to the visitor."""
         while data and not self._is_blind:
-            body = self._down_body
-            if body is None:
+            answer = self._answer
+            if answer is None:
                 data = self._take_response(data, now)
                 continue
-            read = body.receive(data)
+            read = answer.body.receive(data)
             if not isinstance(read, Success):
                 self._is_blind = True
                 return
-            if not body.is_done:
+            if not answer.body.is_done:
                 return
-            self._down_body = None
-            self._conclude(now)
-            data = body.take_rest()
+            self._answer = None
+            self._conclude(answer.asked, answer.status, now)
+            data = answer.body.take_rest()
 
     def on_down_end(self, now: Instant) -> None:
-        """The local service ended its side: the end of a close-delimited body."""
-        if self._down_body is not None:
-            self._down_body = None
-            self._conclude(now)
+        """The local service ended its side: the end of a close-delimited body, or of one cut short."""
+        answer = self._answer
+        if answer is not None:
+            self._answer = None
+            self._conclude(answer.asked, answer.status, now)
 
     def poll_seen(self) -> list[Seen]:
         """Exchanges concluded since the last call."""
@@ -131,17 +140,16 @@ class Tap:
             self._is_blind = True
             return b""
         head = value_of(parsed)
-        if not head.is_interim:
-            self._status = head.status
-            if head.status == _SWITCHING:
-                self._conclude(now)
-                self._is_blind = True
-                return b""
-            if head.length == 0:
-                self._conclude(now)
-            else:
-                self._down_body = BodyReader(head.length, self._limits, _BODY_BYTES_MAX)
-        return self._down.take_rest()
+        rest = self._down.take_rest()
+        if head.is_interim:
+            return rest
+        pop_front(self._asked)
+        if head.status != SWITCHING_PROTOCOLS and head.length != 0:
+            self._answer = _Answer(asked, head.status, BodyReader(head.length, self._limits, _BODY_BYTES_MAX))
+            return rest
+        self._conclude(asked, head.status, now)
+        self._is_blind = head.status == SWITCHING_PROTOCOLS
+        return rest
 
     def _head_of(self, reader: HeadReader, data: bytes) -> bytes:
         """A whole raw head, or b"" while there is none."""
@@ -151,17 +159,9 @@ class Tap:
             return b""
         return value_of(read) or b""
 
-    def _conclude(self, now: Instant) -> None:
-        asked = pop_front(self._asked)
-        if asked is not None:
-            head = asked.head
-            request_id = b"".join(value for name, value in head.fields if name.lower() == b"x-request-id")
-            self._seen.append(
-                Seen(
-                    latin1_text(head.method),
-                    latin1_text(head.target),
-                    self._status,
-                    now - asked.at,
-                    latin1_text(request_id),
-                )
-            )
+    def _conclude(self, asked: _Asked, status: int, now: Instant) -> None:
+        head = asked.head
+        request_id = b"".join([value for name, value in head.fields if name.lower() == b"x-request-id"])
+        self._seen.append(
+            Seen(latin1_text(head.method), latin1_text(head.target), status, now - asked.at, latin1_text(request_id))
+        )

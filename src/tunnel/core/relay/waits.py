@@ -1,7 +1,7 @@
 """What a public connection is waiting for, and how long it may: one kind at a time, one deadline."""
 
 from enum import Enum
-from typing import Final, Literal, final
+from typing import Final, final
 
 from tunnel.core.base.ids import Instant
 from tunnel.core.base.limits import Limits
@@ -47,13 +47,11 @@ def seconds_for(wait: Wait, limits: Limits) -> float:
             return limits.response_stall_seconds_max
         case Wait.VISITOR_TAKES:
             return limits.write_stall_seconds_max
-        case Wait.UPGRADED | Wait.HALF_CLOSED | Wait.LINGER | Wait.NOTHING:
+        case _:
             return _seconds_at_the_end(wait, limits)
 
 
-def _seconds_at_the_end(
-    wait: Literal[Wait.UPGRADED, Wait.HALF_CLOSED, Wait.LINGER, Wait.NOTHING], limits: Limits
-) -> float:
+def _seconds_at_the_end(wait: Wait, limits: Limits) -> float:
     match wait:
         case Wait.UPGRADED:
             return limits.upgraded_idle_seconds_max
@@ -61,7 +59,7 @@ def _seconds_at_the_end(
             return limits.half_closed_seconds_max
         case Wait.LINGER:
             return limits.linger_seconds_max
-        case Wait.NOTHING:
+        case _:
             return NEVER
 
 

@@ -1,0 +1,178 @@
+"""Any calls in any order: no exception, no forbidden list of actions, and rest by deadlines alone.
+
+The machine draws operations as the world makes them, sensible and not; `World` checks each action and what holds in
+between. When the faults stop and nobody does anything more, deadlines alone must close the connection.
+"""
+
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from tests.fuzz.targets.relay import LIMITS, TARGETS, fuzz_relay_actions
+from tests.support.relay_harness import CONNECTED, GET, HELLO, POST, SWITCHED, UPGRADE, World, claim_name
+from typing_extensions import override
+
+from tunnel.core.base.ids import EndpointId, SessionId
+from tunnel.core.base.problem import LINK_BUSY
+from tunnel.core.link.preface import StreamReply, encode_reply
+
+CLIENT: Final = st.sampled_from(
+    [
+        GET,
+        GET + GET,
+        GET.replace(b"app", b"gone"),
+        POST,
+        b"12345",
+        UPGRADE,
+        GET[:25],
+        GET[25:],
+        b"PUT / HTTP/1.1\r\nHost: other.tunnel.test\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"3\r\nabc\r\n",
+        b"0\r\n\r\n",
+        GET.replace(b"1.1", b"1.0"),
+        b"x" * 300,
+        b"\r\n",
+    ]
+) | st.binary(max_size=40)
+LOCAL: Final = st.sampled_from(
+    [
+        CONNECTED,
+        CONNECTED + HELLO,
+        HELLO,
+        HELLO[:30],
+        HELLO[30:],
+        SWITCHED,
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"3\r\nabc\r\n",
+        b"0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        encode_reply(StreamReply.REFUSED),
+    ]
+) | st.binary(max_size=40)
+
+
+class EdgeMachine(RuleBasedStateMachine):
+    """Operations on one edge; `World` asserts on every action."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(LIMITS)
+        self.world.takes_rest = False
+
+    @rule(data=CLIENT)
+    def visitor_sends(self, data: bytes) -> None:
+        """Bytes from the visitor, as a shell reads them."""
+        self.world.visitor(data)
+
+    @precondition(lambda self: self.world.edge.is_full)
+    @rule(data=CLIENT)
+    def visitor_sends_on(self, data: bytes) -> None:
+        """Bytes although the edge is full."""
+        self.world.edge.receive_visitor(data, self.world.now)
+        self.world.pump()
+
+    @rule(data=LOCAL)
+    def stream_brings(self, data: bytes) -> None:
+        """Bytes of the stream, whether there is one or not."""
+        self.world.stream_bytes(data)
+
+    @rule()
+    def visitor_ends(self) -> None:
+        """FIN of the visitor."""
+        self.world.visitor_fin()
+
+    @rule()
+    def local_ends(self) -> None:
+        """FIN of the stream."""
+        self.world.local_fin()
+
+    @rule()
+    def stream_breaks(self) -> None:
+        """RST of the stream."""
+        self.world.stream_reset()
+
+    @rule()
+    def stream_refused(self) -> None:
+        """The next stream is not given."""
+        self.world.refuses = LINK_BUSY
+
+    @rule()
+    def refused_out_of_the_blue(self) -> None:
+        """A refusal, wanted or not; the shell has forgotten the stream then."""
+        if self.world.stream is not None and not self.world.stream.has_replied and not self.world.stream.up_ended:
+            return
+        self.world.edge.on_origin_refused(LINK_BUSY, "", self.world.now)
+        self.world.pump()
+
+    @rule(is_stuck=st.booleans())
+    def visitor_flow(self, *, is_stuck: bool) -> None:
+        """The visitor takes nothing, or again."""
+        if is_stuck:
+            self.world.stuck()
+        else:
+            self.world.flowing()
+
+    @rule(is_stuck=st.booleans())
+    def origin_flow(self, *, is_stuck: bool) -> None:
+        """The stream takes nothing, or again."""
+        if is_stuck:
+            self.world.edge.on_origin_stuck(self.world.now)
+        else:
+            self.world.edge.on_origin_flowing(self.world.now)
+
+    @rule()
+    def visitor_took(self) -> None:
+        """A stuck visitor took a byte."""
+        self.world.edge.on_visitor_took(self.world.now)
+
+    @rule(seconds=st.sampled_from([0.0, 1.0, 9.0, 61.0, 121.0, 4000.0]))
+    def time_passes(self, seconds: float) -> None:
+        """The clock."""
+        self.world.tick(seconds)
+
+    @rule()
+    def server_drains(self) -> None:
+        """The server shuts down."""
+        self.world.drain()
+
+    @rule()
+    def name_moves(self) -> None:
+        """The name is held by a newer endpoint."""
+        claim_name(self.world.table, "app", SessionId(1), EndpointId(2))
+
+    @precondition(lambda self: self.world.edge.is_closed or len(self.world.actions) > 20)
+    @rule()
+    def visitor_goes(self) -> None:
+        """The visitor's connection is gone, and another comes."""
+        self.world.visitor_lost()
+        self.world.settle()
+        self.world = World(LIMITS)
+        self.world.takes_rest = False
+
+    @invariant()
+    def all_holds(self) -> None:
+        """What holds after anything at all."""
+        self.world.check()
+
+    @override
+    def teardown(self) -> None:
+        """Without anybody's doing, deadlines alone bring rest, and every exchange has ended once."""
+        self.world.settle()
+
+
+@pytest.mark.shows("RELAY-GUARD-001", "RELAY-GUARD-002", "RELAY-GUARD-003", "RELAY-GUARD-004", "RELAY-TIME-001")
+@pytest.mark.shows("RELAY-LIMIT-001", "RELAY-EXCH-002", "RELAY-EXCH-003", "RELAY-CUT-001", "RELAY-CUT-002")
+@pytest.mark.bug("A7", "B3", "B4", "C16", "C18", "D")
+def test_any_calls_in_any_order() -> None:
+    run_state_machine_as_test(EdgeMachine, settings=settings(max_examples=150, stateful_step_count=60, deadline=None))
+
+
+@pytest.mark.shows("RELAY-GUARD-001")
+@settings(max_examples=150, deadline=None)
+@given(data=st.binary(max_size=200))
+def test_any_list_of_actions_is_survived(data: bytes) -> None:
+    fuzz_relay_actions(data)
+    assert {"relay_actions": fuzz_relay_actions} == TARGETS
