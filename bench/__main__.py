@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,6 +60,8 @@ class Noise:
 def main(arguments: Sequence[str]) -> int:
     """Compare, print the table, write the results; 1 when something in the way made that impossible."""
     plan = _plan(arguments)
+    # What stops us must stop the processes we started, too: `timeout` and CI end a run by SIGTERM.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         tools = find_tools()
         compared, noise = _compare(tools, plan)
