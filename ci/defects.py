@@ -104,6 +104,11 @@ def _copy_tree(root: Path, copy: Path) -> None:
     for file in ("pyproject.toml", "ruff.toml"):
         if (root / file).exists():
             shutil.copy(root / file, copy / file)
+    known = Path(
+        ".mypy_cache", "planted"
+    )  # what mypy knows of other people's packages: saves 12 s a defect of the wall
+    if (root / known).exists():
+        shutil.copytree(root / known, copy / known)
 
 
 def _run_tests(copy: Path, tests: Sequence[str]) -> tuple[bool, str]:
@@ -118,7 +123,7 @@ def _run_tests(copy: Path, tests: Sequence[str]) -> tuple[bool, str]:
         return True, "the tests did not end"
     last = next((line for line in reversed(done.stdout.splitlines()) if line.startswith("FAILED")), "")
     if done.returncode == _FAILED:
-        return True, last.removeprefix("FAILED ").partition(" - ")[0].rpartition("/")[2]
+        return True, last.removeprefix("FAILED ").partition(" - ")[0].partition("[")[0].rpartition("/")[2]
     words = _PASSED if done.returncode == 0 else f"pytest ended with {done.returncode}"
     return False, f"{words}: {' '.join((done.stdout + done.stderr).split())[-200:]}"
 
