@@ -31,6 +31,8 @@ class _End(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = stream_transport(transport)
         self.pair.relay.open_ends += 1
+        if self.pair.relay.is_refusing:
+            self.transport.abort()
         for data in self.early:
             self.transport.write(data)
 
@@ -98,6 +100,7 @@ class Relay:
         self.open_ends = 0
         self.pairs: list[Pair] = []
         self.is_refusing = False
+        """Whether new connections are accepted by the kernel and then closed."""
         self._dialling: set[asyncio.Task[None]] = set()
         self._lost = asyncio.Event()
 
@@ -137,7 +140,6 @@ class Relay:
 
     async def _dial(self, pair: Pair) -> None:
         if self.is_refusing:
-            pair.end(reset=True)
             return
         try:
             await asyncio.get_running_loop().create_connection(lambda: pair.far, self.to.host, self.to.port)

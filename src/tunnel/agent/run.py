@@ -126,7 +126,7 @@ class _Agent:
         except ssl.SSLError as cause:
             return f"TLS with {server} failed: {cause.reason or cause}"
         except OSError as cause:
-            return f"{server}: {cause.strerror or cause}"
+            return f"{server}: {cause.strerror or str(cause) or 'it closed the connection'}"
         except UnicodeError:
             return f"{server.host} is not a host name"
         return ""
