@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo test wall trace coverage defects fuzz bench setup setup-dev lock clean
+.PHONY: help demo test wall trace coverage defects fuzz bench compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -15,6 +15,7 @@ help:
 	@echo "make coverage           lines and branches of the core, 100 % or it fails"
 	@echo "make defects            deliberate defects, each of which a test has to catch"
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
+	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
 	@echo "make bench [TIME=5] [PAIRS=3]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
 
 $(VENV)/run.done: ci/constraints/run.txt pyproject.toml
@@ -33,10 +34,26 @@ setup-dev: $(VENV)/dev.done
 demo: setup
 	@exec $(BIN)/tunnel demo $(if $(LOCAL),--local $(LOCAL))
 
+# The same sources, compiled (docs/adr/0032): an environment of its own, so that the interpreted one stays the reference.
+COMPILED_VENV := .venv-compiled
+$(COMPILED_VENV)/done: ci/constraints/dev.txt ci/mypyc.ini pyproject.toml setup.py $(shell find src/tunnel -name '*.py')
+	$(PYTHON) -m venv $(COMPILED_VENV)
+	$(COMPILED_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r ci/constraints/dev.txt
+	TUNNEL_COMPILE=1 $(COMPILED_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --force-reinstall .
+	@touch $@
+
+compiled: $(COMPILED_VENV)/done
+
+test-compiled: compiled
+	@$(COMPILED_VENV)/bin/python -m pytest -n 2 tests/property
+
+# Compiled when there is a C compiler, as a release would be; the table says which.
+BENCH_VENV := $(if $(shell command -v cc),$(COMPILED_VENV),$(VENV))
 bench: TIME = 5
 bench: PAIRS ?= 3
-bench: setup
-	@$(BIN)/python -m bench --seconds $(TIME) --pairs $(PAIRS)
+bench: $(if $(shell command -v cc),compiled,setup)
+	@$(BENCH_VENV)/bin/python -m bench --seconds $(TIME) --pairs $(PAIRS)
 
 # The wall first: it takes seconds and says more than a failing test.
 test: setup-dev wall
@@ -74,4 +91,4 @@ lock:
 	$(LOCK) ci/constraints/fuzz.in -o ci/constraints/fuzz.txt
 
 clean:
-	rm -rf $(VENV) $(FUZZ_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FUZZ_VENV) $(COMPILED_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -20,6 +20,7 @@ from tunnel.cli.arguments import (
     VersionCommand,
     read_arguments,
 )
+from tunnel.cli.build import core_mode
 from tunnel.cli.config import load_config
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.report import refuse, say
@@ -57,7 +58,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
 def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
     match command:
         case VersionCommand():
-            print(f"tunnel {__version__}")
+            print(f"tunnel {__version__} (core {core_mode()})")
             return ExitCode.OK
         case CheckCommand():
             return _check(command)
