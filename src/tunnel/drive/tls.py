@@ -25,11 +25,17 @@ def server_context(certificate: Path, key: Path | None) -> Outcome[ssl.SSLContex
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols([ALPN])
     context.num_tickets = 0  # an agent's link lives long; tickets would only cost memory and be tracked
+    loaded = load_certificate(context, certificate, key)
+    return Success(context) if isinstance(loaded, Success) else loaded
+
+
+def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> Outcome[None, TlsUnusable]:
+    """Present this certificate from the next handshake on; links that stand are not touched."""
     try:
         context.load_cert_chain(certificate, key)
     except OSError as cause:  # ssl.SSLError is an OSError
         return Failure(TlsUnusable(str(certificate), str(cause)))
-    return Success(context)
+    return Success(None)
 
 
 def agent_context(authority: Path | None) -> Outcome[ssl.SSLContext, TlsUnusable]:

@@ -14,7 +14,7 @@ from tunnel.drive.address import Address
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.descriptors import connections_possible
 from tunnel.drive.listener import TlsListener, listening_sockets
-from tunnel.drive.tls import server_context
+from tunnel.drive.tls import load_certificate, server_context
 from tunnel.observe.events import EventSink, LinkRefused, ServerReady, ShuttingDown, Warned
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.hub import Hub
@@ -27,6 +27,7 @@ _BACKLOG: Final = 1024
 _HTTP_PORT: Final = 80
 _CONNECTIONS_USEFUL: Final = 4096
 """Fewer than this is a system's default for programs that are no servers; worth a word to the operator."""
+_CERTIFICATE_LOOK_SECONDS: Final = 86_400.0
 _LAST_WORDS_SECONDS: Final = 0.2
 """What the very last bytes have to leave the sockets, once nobody waits for an answer any more."""
 
@@ -135,12 +136,27 @@ async def serve(settings: ServerSettings, events: EventSink, stop: asyncio.Event
         started = await server.start(settings, value_of(context))
         if not isinstance(started, Success):
             return started
-        await stop.wait()
+        await _tend(settings, clock, value_of(context), events, stop)
         await server.shut_down()
         return Success(None)
     finally:
         with anyio.CancelScope(shield=True):
             await server.hang_up()
+
+
+async def _tend(
+    settings: ServerSettings, clock: SystemClock, context: ssl.SSLContext, events: EventSink, stop: asyncio.Event
+) -> None:
+    """Wait for `stop`; once a day, look whether the certificate is due, for a development leaf lives 90 days."""
+    while not stop.is_set():
+        with anyio.move_on_after(_CERTIFICATE_LOOK_SECONDS):
+            await stop.wait()
+        if stop.is_set():
+            return
+        files = _certificate_files(settings, clock)
+        renewed = load_certificate(context, *value_of(files)) if isinstance(files, Success) else files
+        if not isinstance(renewed, Success):
+            events.emit(Warned(f"the certificate could not be renewed: {error_of(renewed).detail}"))
 
 
 def _certificate_files(settings: ServerSettings, clock: SystemClock) -> Outcome[tuple[Path, Path | None], ServerEnd]:
