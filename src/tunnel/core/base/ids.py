@@ -24,4 +24,5 @@ Label = NewType("Label", str)
 """One lower-case DNS label (RFC 1035 section 2.3.1, RFC 1123 section 2.1): 1 to 63 of a-z, 0-9 and inner hyphens."""
 
 RequestId = NewType("RequestId", str)
-"""The name of one exchange in headers, logs and failure answers: 26 characters of a-z and 2-7."""
+"""The name of one exchange in headers, logs and failure answers: 16 random characters of a-z and 2-7 for the
+connection, then 8 hexadecimal digits that count its exchanges."""
