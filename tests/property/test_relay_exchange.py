@@ -125,6 +125,15 @@ def test_a_request_that_may_not_be_sent_twice_gets_a_fresh_stream() -> None:
     assert world.outcomes == ["ok"] * 3
 
 
+@pytest.mark.shows("RELAY-RETRY-002")
+@pytest.mark.parametrize("method", [b"POST", b"PATCH", b"LINK"])
+def test_nor_is_one_without_content_when_its_method_is_not_idempotent(method: bytes) -> None:
+    world = World().visitor(GET).local(HELLO).visitor(GET.replace(b"GET", method)).local(HELLO)
+    assert len(world.streams) == 2
+    put = World().visitor(GET).local(HELLO).visitor(GET.replace(b"GET", b"PUT")).local(HELLO)
+    assert len(put.streams) == 1
+
+
 @pytest.mark.bug("D")
 @pytest.mark.shows("RELAY-EXCH-007", "RELAY-FAIL-007")
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ def finish(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
     """The answer is out: on to the next request, or to the end of the connection."""
     report(edge, exchange, outcome, now)
     edge.phase = Phase.BETWEEN
-    edge.patience.start_over()
     head = exchange.head
     if not exchange.request_is_complete:
         linger(edge)

@@ -31,7 +31,6 @@ def begin(edge: EdgeState, head: RequestHead, now: Instant) -> None:
     exchange = Exchange(head, edge.next_request_id(), now, is_last=edge.is_draining)
     edge.exchange = exchange
     edge.phase = Phase.EXCHANGE
-    edge.patience.start_over()
     if head.length != 0:
         edge.request.begin_body(head.length)
     if head.host != edge.host:

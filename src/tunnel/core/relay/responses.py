@@ -66,9 +66,9 @@ def proceed(edge: EdgeState, leg: Leg, exchange: Exchange, progress: Progress, n
         upgrade(edge, exchange, progress.rest)
         return
     leg.has_spoken = False
-    reusable = exchange.local_keeps_alive and exchange.request_is_complete
-    if not reusable or progress.rest or leg.has_ended:
+    if not exchange.local_keeps_alive or progress.rest or leg.has_ended:
         leave(edge)
+    # One whose request is not whole is left there, too: nothing more is read of it.
     finish(edge, exchange, "ok", now)
 
 

@@ -79,10 +79,6 @@ class Patience:
         self.wait = wait
         self.deadline = Instant(now + seconds_for(wait, self._limits))
 
-    def start_over(self) -> None:
-        """Another exchange or none: a fixed wait of its kind is a new one (a pipelined request has its full time)."""
-        self.wait = Wait.NOTHING
-
     def renew(self, now: Instant) -> None:
         """Real progress was made: the current wait starts anew."""
         self.deadline = Instant(now + seconds_for(self.wait, self._limits))
