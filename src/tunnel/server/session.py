@@ -71,7 +71,10 @@ class AgentSession:
     def on_link_up(self, link: Link, now: Instant) -> None:
         """TLS stands; the handshake clock runs since the connection was accepted."""
         if not link.speaks_tunnel():
-            self._turn_away("no-alpn", "a TLS client that does not speak tunnel/1")
+            # Not a frame to it: whatever it speaks, it is not this.
+            detail = "a TLS client that does not speak tunnel/1"
+            self._hub.events.emit(LinkRefused(str(self._peer), "no-alpn", detail))
+            link.close(detail)
             return
         self._alarm.set_by(self._conversation.next_deadline() or now)
 
