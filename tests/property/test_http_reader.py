@@ -107,6 +107,8 @@ def test_a_first_error_is_final() -> None:
     reader = HeadReader(LIMIT)
     assert reader.receive(b"GET /\n") == Failure(BareLineEnd(5))
     assert reader.receive(GET) == Failure(BareLineEnd(5))
+    reader.take_rest()
+    assert reader.receive(GET) == Failure(BareLineEnd(5))
 
 
 @pytest.mark.bug("C10")

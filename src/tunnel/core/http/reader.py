@@ -29,7 +29,7 @@ class HeadReader:
 
     def receive(self, data: bytes) -> Outcome[bytes | None, HeadError]:
         """The next whole head, to its last CR LF, or None while bytes are missing."""
-        if not self._held:
+        if not self._held and self._error is None:
             end = data.find(HEAD_END) + len(HEAD_END)
             if len(HEAD_END) <= end <= self._bytes_max:
                 raw = data[:end]
