@@ -20,7 +20,7 @@ ARROW_GROUND = {
     "src/tunnel/server/state.py": '"""State."""\n',
     **{
         f"src/tunnel/{folder}/__init__.py": '"""A layer."""\n'
-        for folder in ("cli", "server", "agent", "drive", "observe")
+        for folder in ("cli", "server", "agent", "drive", "observe", "demo")
     },
     **{
         f"src/tunnel/core/{folder}/__init__.py": '"""A part."""\n'
