@@ -64,6 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         tools = find_tools()
+        revision = _revision()
         compared, noise = _compare(tools, plan)
     except (BenchError, OSError) as why:
         print(f"bench: {why}", file=sys.stderr)
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     print(table(compared, heading))
     if noise.share > _NOISE_WORTH_SAYING:
         print(f"other programs used {noise.share:.0%} of this machine meanwhile: expect noise")
-    _write(plan.results, compared, _about(tools, plan, noise), heading)
+    _write(plan.results, compared, _about(tools, plan, noise, revision), heading)
     return 0
 
 
@@ -128,12 +129,18 @@ def _others(pids: set[int]) -> float:
     return cpu_seconds_of_machine() - cpu_seconds(pids - {os.getpid()}) - sum(ended[:4])
 
 
-def _about(tools: Tools, plan: Plan, noise: Noise) -> dict[str, str | int | float]:
+def _revision() -> str:
+    """The tree at this moment; asked before anything starts, as somebody may commit while we measure."""
+    return subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    ).stdout
+
+
+def _about(tools: Tools, plan: Plan, noise: Noise, revision: str) -> dict[str, str | int | float]:
     """Where and with what the figures were made: without this they mean nothing."""
-    revision = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "revision": revision.stdout.strip(),
+        "revision": revision.strip(),
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
         "system": f"{platform.system()} {platform.release()}",
