@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar, final
 
+import pytest
+
 from tunnel.agent.end import AgentEnd
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings, LocalService
@@ -233,7 +235,10 @@ async def started(state: Path, limits: Limits, public: Address | None = None, ag
     task = asyncio.create_task(serve(settings, log, stop))
     ready = asyncio.ensure_future(log.next(ServerReady))
     await asyncio.wait([ready, task], return_when=asyncio.FIRST_COMPLETED)
-    assert ready.done(), task.result()
+    if not ready.done():
+        ready.cancel()
+        await asyncio.wait([ready])
+        pytest.fail(f"the server did not start: {task.result()}")
     told = ready.result()
     return World(state, limits, log, stop, task, address_of(told.public), address_of(told.agents))
 
