@@ -1,7 +1,10 @@
 """How many sockets this process may have: the system's limit, raised as far as it lets us."""
 
-import resource
+import sys
 from typing import Final
+
+if sys.platform != "win32":
+    import resource
 
 _KEPT: Final = 128
 """Descriptors that are not for connections: listeners, files, the loop's own, and connections that are turned away."""
@@ -13,6 +16,8 @@ def connections_possible() -> int:
     Whoever admits fewer never meets EMFILE, where libuv closes what it accepted without a word and, without a spare
     descriptor, uvloop closes the listener for good.
     """
+    if sys.platform == "win32":
+        return 1 << 30
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:

@@ -26,6 +26,7 @@ from tunnel.core.mux.events import (
 from tunnel.core.mux.session import Role, Session
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
+from tunnel.drive.joining import joined
 from tunnel.drive.tls import speaks_tunnel
 from tunnel.drive.transport import stream_transport
 
@@ -305,7 +306,7 @@ class Link(asyncio.BufferedProtocol):
         return Instant(now + self._limits.goodbye_seconds_max)
 
     def _dispatch(self, events: list[Event], now: Instant) -> None:
-        for event in events:
+        for event in events if len(events) == 1 else joined(events):
             if isinstance(event, StreamData):
                 handler = self._handlers.get(event.stream)
                 if handler is None:
