@@ -1,4 +1,4 @@
-"""The transport that the event loop hands to a stream protocol, with the type it really has, and what it still holds."""
+"""The transport that the event loop hands to a stream protocol, with its real type, and what it still holds."""
 
 import asyncio
 import sys

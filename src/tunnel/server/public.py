@@ -34,7 +34,7 @@ from tunnel.core.route.table import Lease
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
-from tunnel.drive.transport import stream_transport
+from tunnel.drive.transport import stream_transport, unsent_bytes
 from tunnel.observe.events import ExchangeDone
 from tunnel.server.hub import Hub
 
@@ -344,7 +344,7 @@ class PublicConnection(asyncio.BufferedProtocol):
         """Whether the visitor took at least one byte since this was last asked."""
         before = self._taken
         if self._transport is not None:
-            self._taken = self._written - self._transport.get_write_buffer_size()
+            self._taken = self._written - unsent_bytes(self._transport)
         return self._taken > before
 
     def _close(self, *, abort: bool) -> None:
