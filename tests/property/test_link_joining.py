@@ -28,6 +28,6 @@ def told(events: list[Event]) -> list[tuple[str, int, bytes]]:
 def test_joining_changes_neither_bytes_nor_order(events: list[Event]) -> None:
     after = joined(events)
     assert told(after) == told(events)
-    for one, next_one in pairwise(after):
-        both_data = isinstance(one, StreamData) and isinstance(next_one, StreamData)
-        assert not (both_data and one.stream == next_one.stream)
+    for one, following in pairwise(after):
+        if isinstance(one, StreamData) and isinstance(following, StreamData):
+            assert one.stream != following.stream
