@@ -52,8 +52,9 @@ test-compiled: compiled
 BENCH_VENV := $(if $(shell command -v cc),$(COMPILED_VENV),$(VENV))
 bench: TIME = 5
 bench: PAIRS ?= 3
+bench: RESULTS ?= bench/results
 bench: $(if $(shell command -v cc),compiled,setup)
-	@$(BENCH_VENV)/bin/python -m bench --seconds $(TIME) --pairs $(PAIRS)
+	@$(BENCH_VENV)/bin/python -m bench --seconds $(TIME) --pairs $(PAIRS) --results $(RESULTS)
 
 # The wall first: it takes seconds and says more than a failing test.
 test: setup-dev wall
