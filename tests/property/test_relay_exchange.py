@@ -331,11 +331,54 @@ def test_a_final_answer_instead_of_100_ends_the_connection(then: bytes) -> None:
 @pytest.mark.bug("C15")
 def test_an_early_answer_uses_up_both_connections() -> None:
     world = World().visitor(POST + b"12").local(HELLO)
-    assert world.edge.phase is Phase.LINGERING
-    assert world.streams[0].was_reset()
+    assert world.answers()[0].one("connection") == "close"
     assert world.visitor(b"345" + GET).outcomes == ["ok"]
+    assert world.edge.phase is Phase.LINGERING
     assert world.statuses == [200]
     assert len(world.streams) == 1
+    assert world.up.endswith(b"\r\n\r\n12345")
+    assert world.streams[0].was_ended()
+
+
+@pytest.mark.shows("RELAY-BODY-008", "RELAY-FAIL-007", "RELAY-EXCH-002")
+@pytest.mark.bug("C15", "C16")
+@pytest.mark.parametrize("end", ["local-fin", "reset", "more", "visitor-fin", "bad", "slow", "stuck", "lost"])
+def test_an_early_answer_stands_however_the_request_ends(end: str) -> None:
+    world = World().visitor(UPLOAD + b"2\r\n12\r\n").local(HELLO)
+    assert world.edge.phase is Phase.EXCHANGE
+    if end == "local-fin":
+        world.local_fin()
+    elif end == "reset":
+        world.stream_reset()
+    elif end == "more":
+        world.local(HELLO)
+    elif end == "visitor-fin":
+        world.visitor_fin()
+    elif end == "bad":
+        world.visitor(b"nonsense\r\n")
+    elif end == "slow":
+        world.tick(world.limits.body_stall_seconds_max + 1)
+    elif end == "stuck":
+        world.edge.on_origin_stuck(world.now)
+        world.tick(world.limits.response_head_seconds_max + 1)
+    else:
+        world.visitor_lost()
+    assert world.outcomes == ["ok"]
+    assert world.statuses == [200]
+    assert world.answers()[0].is_whole
+    assert end == "reset" or world.streams[0].was_reset()
+    assert world.edge.phase in {Phase.LINGERING, Phase.CLOSED}
+
+
+@pytest.mark.shows("RELAY-BODY-008", "RELAY-BODY-003")
+def test_an_old_visitor_that_waits_for_the_close_gets_it() -> None:
+    old = POST.replace(b"1.1", b"1.0")
+    world = World().visitor(old + b"12").local(CHUNKED + b"3\r\nabc\r\n0\r\n\r\n")
+    assert world.visitor_ended
+    assert world.streams[0].was_reset()
+    sized = World().visitor(old + b"12").local(HELLO).visitor(b"345")
+    assert sized.edge.is_closed
+    assert sized.streams[0].was_ended()
 
 
 @pytest.mark.shows("RELAY-BODY-006")
@@ -348,6 +391,7 @@ def test_a_body_that_ends_during_an_early_answer_still_ends_the_connection() -> 
     assert world.answers()[0].one("connection") == "close"
     assert world.answers()[0].body == b"hello"
     assert world.edge.phase is Phase.LINGERING
+    assert world.streams[0].was_ended(), "a reset would overtake the last bytes of the request"
 
 
 @pytest.mark.shows("RELAY-FAIL-007", "RELAY-BODY-006")

@@ -29,7 +29,7 @@ class EndOrigin:
 
 @final
 class LeaveOrigin:
-    """Have no more to do with the origin stream: FIN when its side had ended (`reset` false), else RST."""
+    """Have no more to do with the origin stream: at once by RST, or by FIN behind what is queued (`reset` false)."""
 
     def __init__(self, *, reset: bool) -> None:
         self.reset: Final = reset

@@ -100,7 +100,8 @@ class Edge:
         state = self._state
         exchange = state.exchange
         if exchange is not None:
-            report(state, exchange, "ok" if state.phase is Phase.UPGRADED else "visitor-left", now)
+            is_ok = exchange.is_answered or state.phase is Phase.UPGRADED
+            report(state, exchange, "ok" if is_ok else "visitor-left", now)
         leave(state)
         state.request.forget()
         state.phase = Phase.CLOSED

@@ -25,12 +25,15 @@ def finish(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
 
 
 def fail(edge: EdgeState, problem: Problem, detail: str, now: Instant) -> None:
-    """End the exchange with an answer of our own, or cut the answer that had begun."""
+    """End the exchange with an answer of our own, or cut the answer that had begun; one that is out stands."""
     exchange = edge.exchange
     if exchange is None:
         refuse(edge, problem)
         return
     leave(edge)
+    if exchange.is_answered:
+        finish(edge, exchange, "ok", now)
+        return
     if exchange.answering is not None:
         cut(edge, exchange, problem.code, now)
         return
@@ -95,7 +98,8 @@ def leave(edge: EdgeState) -> None:
     """Have no more to do with the current stream: a reset, unless both sides have said all they had to say."""
     leg = edge.leg
     if leg is not None:
-        edge.actions.append(LeaveOrigin(reset=edge.origin_is_owed or not leg.has_ended))
+        is_over = leg.has_ended or edge.origin_may_read_on
+        edge.actions.append(LeaveOrigin(reset=edge.origin_is_owed or not is_over))
         edge.forget_leg()
 
 

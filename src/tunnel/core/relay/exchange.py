@@ -45,6 +45,10 @@ class Exchange:
         """Of the final response, once it has begun; 0 before."""
         self.answering: Answering | None = None
         """What is left of a final response that did not come in one read."""
+        self.is_early = False
+        """The response began before the request was whole."""
+        self.is_answered = False
+        """The response is whole and sent, and the rest of the request is still on its way to who may want it."""
         self.local_keeps_alive = False
         """The local service takes another request on its connection."""
         self.must_close = is_last or not head.keep_alive or head.minor == 0

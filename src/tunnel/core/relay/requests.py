@@ -6,7 +6,7 @@ from tunnel.core.base.problem import AGENT_OFFLINE, REQUEST_CUT_SHORT, UNKNOWN_N
 from tunnel.core.http.forward import request_bytes
 from tunnel.core.http.request import RequestHead
 from tunnel.core.relay.actions import OpenOrigin, SendOrigin
-from tunnel.core.relay.endings import close, fail, leave, problem_of, refuse
+from tunnel.core.relay.endings import close, fail, finish, leave, problem_of, refuse
 from tunnel.core.relay.exchange import Exchange, is_repeatable
 from tunnel.core.relay.host_header import host_value_for
 from tunnel.core.relay.leg import Leg
@@ -109,6 +109,9 @@ def take_body(edge: EdgeState, exchange: Exchange, data: bytes, now: Instant) ->
         edge.origin_is_owed = False
         edge.request.body = None
         edge.request.hold(body.take_rest())
+        if exchange.is_answered:
+            edge.origin_may_read_on = True
+            finish(edge, exchange, "ok", now)
 
 
 def end_requests(edge: EdgeState, now: Instant) -> None:

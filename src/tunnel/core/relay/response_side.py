@@ -96,7 +96,8 @@ def _begin(
     exchange.status = head.status
     exchange.may_repeat = False
     exchange.local_keeps_alive = head.keep_alive
-    exchange.must_close |= not exchange.request_is_complete
+    exchange.is_early = not exchange.request_is_complete
+    exchange.must_close |= exchange.is_early
     out = ahead + response_bytes(
         head, exchange.request_id, exchange.head.minor, framing=framing, close=exchange.must_close
     )

@@ -39,6 +39,9 @@ def take_response(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
         # Bytes nobody asked for must never become the next request's answer (response-queue poisoning).
         leave(edge)
         return
+    if exchange.is_answered:
+        fail(edge, LOCAL_BROKE_PROTOCOL, "", now)
+        return
     leg.has_spoken = True
     read = read_response(leg, exchange, data, edge.limits)
     if isinstance(read, Success):
@@ -66,10 +69,24 @@ def proceed(edge: EdgeState, leg: Leg, exchange: Exchange, progress: Progress, n
         upgrade(edge, exchange, progress.rest)
         return
     leg.has_spoken = False
-    if not exchange.local_keeps_alive or progress.rest or leg.has_ended:
+    edge.origin_may_read_on = exchange.is_early and exchange.request_is_complete and not progress.rest
+    if progress.rest or leg.has_ended or (exchange.request_is_complete and not exchange.local_keeps_alive):
         leave(edge)
-    # One whose request is not whole is left there, too: nothing more is read of it.
+    elif still_takes(exchange):
+        exchange.answering = None
+        exchange.is_answered = True
+        return
     finish(edge, exchange, "ok", now)
+
+
+def still_takes(exchange: Exchange) -> bool:
+    """Whether the rest of a request goes on to a local service that has answered already, as it may read it yet.
+
+    Not when the visitor waits for the end of the connection, or for a 100 that will not come any more.
+    """
+    if exchange.request_is_complete or (exchange.answering is not None and exchange.answering.ends_by_close):
+        return False
+    return exchange.bytes_up > 0 or not exchange.head.expects_continue
 
 
 def upgrade(edge: EdgeState, exchange: Exchange, rest: bytes) -> None:

@@ -60,12 +60,15 @@ class EdgeState:
         """The stream holds as much unsent data as it may."""
         self.origin_is_owed = False
         """The rest of a request, or after a 101 our FIN, is still to be sent: to leave now is a reset."""
+        self.origin_may_read_on = False
+        """All is answered, yet the last of the request is on its way: a reset would overtake it, so FIN is sent."""
 
     def forget_leg(self) -> None:
         """The stream is gone, and what we knew of it."""
         self.leg = None
         self.origin_is_stuck = False
         self.origin_is_owed = False
+        self.origin_may_read_on = False
 
     def next_request_id(self) -> RequestId:
         """A name that no other request has."""
