@@ -204,7 +204,7 @@ class EdgeMachine(RuleBasedStateMachine):
 
 @pytest.mark.shows("RELAY-GUARD-001", "RELAY-GUARD-002", "RELAY-GUARD-003", "RELAY-GUARD-004", "RELAY-TIME-001")
 @pytest.mark.shows("RELAY-LIMIT-001", "RELAY-EXCH-002", "RELAY-EXCH-003", "RELAY-CUT-001", "RELAY-CUT-002")
-@pytest.mark.bug("A7", "B3", "B4", "C16", "C18", "D")
+@pytest.mark.bug("B3", "B4", "C16", "C18", "D")
 def test_any_calls_in_any_order() -> None:
     run_state_machine_as_test(EdgeMachine, settings=settings(max_examples=250, stateful_step_count=60, deadline=None))
 
