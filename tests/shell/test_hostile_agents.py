@@ -152,7 +152,7 @@ async def test_a_token_that_does_not_hold_gets_its_reason_and_nothing_else(
             "unknown-key": minted(tmp_path / "other"),
         }[flaw]
         async with raw_agent(running) as agent:
-            await agent.send(raw.hello(token) + raw.expose("demo"))
+            await agent.send(raw.hello(token))
             frames = await agent.all_frames()
             said = b"".join(frame[4] for frame in frames if frame[0] == DATA)
             assert said[2:3] == b"\x82"  # Refused, and not a word after it

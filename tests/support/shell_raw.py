@@ -90,7 +90,9 @@ class RawAgent:
 
     async def login(self, token: bytes, name: str = "demo") -> None:
         """Return once the server has granted the name."""
-        await self.send(hello(token) + expose(name))
+        await self.send(hello(token))
+        await self.frame_of(DATA, stream=CONTROL)  # the welcome; before it a server takes nothing but a hello
+        await self.send(expose(name))
         heard = b""
         while name.encode() not in heard:
             heard += (await self.frame_of(DATA, stream=CONTROL))[4]
