@@ -430,6 +430,8 @@ def test_what_only_the_last_guard_caught_is_exit_6(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command itself went well; a session was ended by the guard meanwhile, and that is not kept quiet."""
+    totals = iter((3, 4))
+    monkeypatch.setattr(main, "handler_escapes_total", lambda: next(totals))
     monkeypatch.setattr(main, "escape_stories", lambda: ("somewhere: planted",))
     assert run(["version"], NOBODY) == ExitCode.INTERNAL
     assert "somewhere: planted" in capsys.readouterr().err

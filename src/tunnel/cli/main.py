@@ -27,7 +27,7 @@ from tunnel.cli.report import refuse, say
 from tunnel.cli.tokens import explained, mint, write_token
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success, error_of, value_of
-from tunnel.observe.escapes import escape_stories
+from tunnel.observe.escapes import escape_stories, handler_escapes_total
 
 
 def main() -> NoReturn:
@@ -37,6 +37,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
     """The exit code of the command. argparse ends the process by itself after `--help` and usage errors."""
+    before = handler_escapes_total()
     try:
         code = _run(read_arguments(arguments), environment)
         sys.stdout.flush()
@@ -48,9 +49,9 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
     except Exception:  # noqa: BLE001 - a defect of ours is an exit code and a report, too
         say(f"internal error; please report this:\n{traceback.format_exc()}")
         return ExitCode.INTERNAL
-    stories = escape_stories()
-    if stories:
-        say("internal error: the last guard had to end a session; please report this:\n" + "\n".join(stories))
+    if handler_escapes_total() > before:
+        told = "\n".join(escape_stories())
+        say(f"internal error: the last guard had to end a session; please report this:\n{told}")
         return ExitCode.INTERNAL
     return code
 
