@@ -126,15 +126,17 @@ async def test_an_agent_that_ends_its_side_and_takes_no_more_of_the_upload_gets_
         await asyncio.wait([sending])
 
 
+@pytest.mark.shows("OPS-RUN-011")
 @pytest.mark.bug("A18")
 async def test_a_ping_is_answered_in_the_middle_of_big_writes(state: Path) -> None:
-    """Forty uploads fill more than the kernel holds; the ping is answered long before they have passed.
+    """Eight uploads fill the link to an agent whose machine takes little; its ping overtakes most of what waits.
 
-    Four MiB of them may already be in the kernel's send queue, where nothing can overtake them.
+    It waits behind what our transport and the kernel already have, and the kernel is kept from taking more than it can
+    send: by itself it would have all eight (TCP_NOTSENT_LOWAT).
     """
     async with world(state, LIMITS) as running, narrow_agent(running) as agent, AsyncExitStack() as stack:
         await agent.login(running.token())
-        for _ in range(40):
+        for _ in range(8):
             one = await stack.enter_async_context(visitor(running))
             one.writer.write(post(running, b"u" * WINDOW))
         total = 0
@@ -146,9 +148,9 @@ async def test_a_ping_is_answered_in_the_middle_of_big_writes(state: Path) -> No
             total += length if kind == DATA else 0
             if kind == PING and flags & ACK:
                 break
-        assert total < 32 * WINDOW
+        assert total < 5 * WINDOW
         # What the windows allow of the rest arrives, too.
-        while total < 40 * WINDOW - 8192:
+        while total < 8 * WINDOW - 8192:
             total += (await agent.frame_of(DATA))[3]
 
 

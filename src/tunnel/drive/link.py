@@ -28,10 +28,12 @@ from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.joining import joined
 from tunnel.drive.tls import speaks_tunnel
-from tunnel.drive.transport import stream_transport
+from tunnel.drive.transport import keep_unsent_below, stream_transport
 
 _WRITE_HIGH_BYTES: Final = 256 * 1024
 _WRITE_LOW_BYTES: Final = 64 * 1024
+_UNSENT_BYTES: Final = 128 * 1024
+"""In the kernel, above what the network has in flight: a pong or a small answer waits behind no more than this."""
 
 
 class StreamHandler(Protocol):
@@ -218,6 +220,7 @@ class Link(asyncio.BufferedProtocol):
             stream.abort()
             return
         stream.set_write_buffer_limits(high=_WRITE_HIGH_BYTES, low=_WRITE_LOW_BYTES)
+        keep_unsent_below(stream, _UNSENT_BYTES)
         self._owner.on_link_up(self, Instant(monotonic()))
         self._alarm.set_by(self._session.next_deadline())
         self._flush_soon()
