@@ -76,7 +76,7 @@ async def test_an_idle_agent_ends_within_a_second_though_a_visitor_is_kept_alive
             assert await agent.end() == Success(None)
             assert time.monotonic() - begun < 1.0
         await one.send(get(running))
-        assert (await one.answer()).status == 404
+        assert (await one.answer()).status == 503
         async with running.agent(local.address, token=running.token(account=b"b" * 16)):
             await one.send(get(running))
             assert (await one.answer()).status == 200
@@ -104,7 +104,7 @@ async def test_a_running_download_outlives_the_stop_of_the_server(state: Path) -
 
 @pytest.mark.shows("OPS-SHUT-002", "OPS-SHUT-006")
 async def test_a_running_download_outlives_the_stop_of_the_agent(state: Path) -> None:
-    """New visitors are turned away at once: the name is withdrawn before the last exchange ends."""
+    """New visitors are told at once that the agent is offline, before the last exchange ends."""
     service = Halves()
     async with (
         serving(service.handle) as local,
@@ -117,7 +117,7 @@ async def test_a_running_download_outlives_the_stop_of_the_agent(state: Path) ->
             await service.half_sent.wait()
         agent.stop.set()
         async with asyncio.timeout(PATIENCE):
-            while (await fetched(running)).status != 404:
+            while (await fetched(running)).status != 503:
                 pass
         assert not agent.task.done()
         service.go_on.set()

@@ -155,7 +155,7 @@ class _Agent:
         grace = self._settings.limits.grace_seconds
         self._ground.events.emit(ShuttingDown(grace))
         for uplink in self._links:
-            uplink.withdraw()
+            uplink.leave()
         with anyio.move_on_after(grace):
             for uplink in self._links:
                 await uplink.no_visitors()

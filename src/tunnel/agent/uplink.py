@@ -64,11 +64,12 @@ class Uplink:
         self.end: AgentEnd | None = None
         """Set when going on makes no sense."""
 
-    def withdraw(self) -> None:
-        """Give the endpoint up and open nothing more; what runs goes on."""
-        if self._endpoint is not None:
-            self._conversation.withdraw(self._endpoint)
-            self._say()
+    def leave(self) -> None:
+        """Take no new visitors; what runs goes on.
+
+        The name is not withdrawn: its visitors are then told for a day that the agent is offline (503, try again),
+        not that there is no such name (404), after which senders of webhooks give up for good.
+        """
         self.link.go_away()
         if not self.is_granted:
             self.link.close("stopped before the server granted anything")
