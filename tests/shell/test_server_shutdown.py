@@ -66,7 +66,7 @@ async def test_an_idle_server_with_agents_and_kept_alive_visitors_ends_within_a_
 
 @pytest.mark.shows("OPS-SHUT-001", "OPS-SHUT-006")
 async def test_an_idle_agent_ends_within_a_second_though_a_visitor_is_kept_alive(state: Path) -> None:
-    """The visitor stays connected and its next request gets a truthful answer; the name is nobody's again."""
+    """The visitor stays connected and its next request gets a truthful answer; the next agent of the account serves it."""
     async with serving(hello) as local, world(state, LIMITS) as running, visitor(running) as one:
         async with running.agent(local.address) as agent:
             await one.send(get(running))
@@ -77,7 +77,7 @@ async def test_an_idle_agent_ends_within_a_second_though_a_visitor_is_kept_alive
             assert time.monotonic() - begun < 1.0
         await one.send(get(running))
         assert (await one.answer()).status == 503
-        async with running.agent(local.address, token=running.token(account=b"b" * 16)):
+        async with running.agent(local.address):
             await one.send(get(running))
             assert (await one.answer()).status == 200
 
