@@ -66,7 +66,7 @@ async def test_an_idle_server_with_agents_and_kept_alive_visitors_ends_within_a_
 
 @pytest.mark.shows("OPS-SHUT-001", "OPS-SHUT-006")
 async def test_an_idle_agent_ends_within_a_second_though_a_visitor_is_kept_alive(state: Path) -> None:
-    """The visitor stays connected and its next request gets a truthful answer; the next agent of the account serves it."""
+    """The visitor stays connected and is told the truth; the next agent of the account serves its next request."""
     async with serving(hello) as local, world(state, LIMITS) as running, visitor(running) as one:
         async with running.agent(local.address) as agent:
             await one.send(get(running))
