@@ -98,7 +98,7 @@ def tried(root: Path, defect: Defect) -> Verdict:
 
 def _copy_tree(root: Path, copy: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__", ".hypothesis")
-    for folder in ("src", "tests", "ci", "spec"):
+    for folder in ("src", "tests", "ci", "spec", "bench"):
         if (root / folder).exists():
             shutil.copytree(root / folder, copy / folder, ignore=ignored)
     for file in ("pyproject.toml", "ruff.toml"):

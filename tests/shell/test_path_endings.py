@@ -210,6 +210,26 @@ async def test_a_link_that_is_lost_within_the_answer_cuts_it_visibly(state: Path
         assert (await running.log.next(ExchangeDone)).outcome == "link-lost"
 
 
+@pytest.mark.shows("OPS-RUN-006")
+@pytest.mark.bug("A17")
+async def test_a_visitor_that_rests_gets_the_rest(state: Path) -> None:
+    """Everything between it and the local service fills up and stands still; credit comes back when it reads on."""
+    size = 24_000_000
+
+    async def big(connection: Connection) -> None:
+        await connection.request()
+        await connection.answer(b"x" * size)
+
+    async with path(state, big) as (running, local), visitor(running) as one:
+        await one.send(get(running))
+        transport = (await local.connection()).writer.transport
+        waiting = -1
+        while transport.get_write_buffer_size() != waiting or not waiting:
+            waiting = transport.get_write_buffer_size()
+            await asyncio.wait([asyncio.ensure_future(asyncio.sleep(0.05))])
+        assert len((await one.answer()).body) == size
+
+
 @pytest.mark.shows("OPS-RUN-009")
 async def test_a_visitor_that_does_not_take_the_last_bytes_is_dropped(state: Path) -> None:
     """The answer is complete and the connection closing; without a deadline it would stay so for ever."""

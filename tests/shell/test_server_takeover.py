@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 from tests.support.shell_local import Connection, hello, serving
+from tests.support.shell_raw import DATA, RST, UPDATE, data, raw_agent
 from tests.support.shell_relay import relaying
 from tests.support.shell_visitor import fetched, get, post, visitor
 from tests.support.shell_world import PATIENCE, World, minted, world
@@ -125,6 +126,32 @@ async def test_another_agent_with_the_token_takes_the_name_over_and_the_first_en
             assert (await fetched(running, "/new")).body == b"GET /new HTTP/1.1"
             assert not winner.task.done()
             assert (await running.log.next(ExchangeDone)).outcome == "link-lost"
+    paired(running)
+
+
+@pytest.mark.shows("OPS-BEAT-004", "OPS-BEAT-006")
+async def test_an_agent_that_ignores_its_fence_reaches_nobody(state: Path) -> None:
+    """It was told and its stream was reset; it keeps its link and goes on sending all the same."""
+    token = minted(state, token_id=ONE_TOKEN)
+    async with (
+        serving(hello) as new,
+        world(state, SLOW) as running,
+        raw_agent(running) as old,
+        visitor(running) as one,
+        visitor(running) as other,
+    ):
+        await old.login(token)
+        await one.send(get(running))
+        await old.frame_of(DATA, stream=2)
+        await old.send(data(2, b"\x01\x00" + HALF))
+        assert (await one.head())[0] == 200
+        async with running.agent(new.address, token=token):
+            await old.frame_of(UPDATE, RST, stream=2)
+            await old.send(data(2, b"of the first"))
+            assert await one.to_the_end() == b"half"
+            await other.send(get(running))
+            assert (await other.answer()).body == b"GET / HTTP/1.1"
+            assert len(running.log.all(SessionEnded)) == 0
     paired(running)
 
 
