@@ -14,6 +14,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.drive.address import Address
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
+from tunnel.observe.escapes import note_escape
 
 _BACKLOG: Final = 1024
 _PAUSE_SECONDS: Final = 0.25
@@ -76,6 +77,8 @@ class TlsListener:
         self._reception: Final = reception
         self._accepting: Final = [self._loop.create_task(self._accept(each)) for each in sockets]
         self._handshakes: Final[set[asyncio.Task[None]]] = set()
+        for task in self._accepting:
+            task.add_done_callback(self._on_ended)
 
     @property
     def port(self) -> int:
@@ -121,6 +124,7 @@ class TlsListener:
             return
         task = self._loop.create_task(self._shake_hands(guest, accepted))
         self._handshakes.add(task)
+        task.add_done_callback(self._on_ended)
 
     async def _shake_hands(self, guest: Guest, accepted: socket.socket) -> None:
         detail = "the connection was lost during the TLS handshake"
@@ -136,9 +140,14 @@ class TlsListener:
         except OSError as cause:
             detail = cause.strerror or str(cause) or detail
         finally:
-            task = asyncio.current_task()
-            if task is not None:
-                self._handshakes.discard(task)
             # An abort during the handshake looks like success to the waiter, so the link itself is asked.
             if not guest.link.is_up and not guest.link.is_gone:
                 guest.on_handshake_failed(detail)
+
+    @guarded
+    def _on_ended(self, task: asyncio.Task[None]) -> None:
+        """A task of this listener is over; what nobody foresaw is counted and not lost with it."""
+        self._handshakes.discard(task)
+        escaped = None if task.cancelled() else task.exception()
+        if escaped is not None:
+            note_escape("TlsListener", escaped)
