@@ -103,9 +103,9 @@ def fuzz_response_head(data: bytes) -> None:
         assert len(went) > DEFAULT_LIMITS.head_bytes_max or len(head.fields) > DEFAULT_LIMITS.field_count_max - 4
 
 
-def _body(length: int, data: bytes, step: int) -> Taken:
+def _body(length: int, data: bytes, step: int, limits: Limits = SMALL) -> Taken:
     """All that a body of this framing gives for these bytes."""
-    reader = BodyReader(length, SMALL, TOTAL_MAX)
+    reader = BodyReader(length, limits, TOTAL_MAX)
     out = b""
     for at in range(0, len(data), step):
         outcome = reader.receive(data[at : at + step])
@@ -134,7 +134,8 @@ def fuzz_body(data: bytes) -> None:
     out, _, is_done, trailers, after = whole
     if length == CHUNKED and is_done:
         kept = [pair for pair in trailers if pair[0].lower() not in {b"host", b"te"}]
-        again = _body(CHUNKED, chunk(out) + last_chunk(kept) + after, 1 << 20)
+        # Under wider limits: what we send has a space behind each colon, and so may be longer than what came.
+        again = _body(CHUNKED, chunk(out) + last_chunk(kept) + after, 1 << 20, DEFAULT_LIMITS)
         assert isinstance(again, tuple)
         assert (again[0], again[2], again[4]) == (out, True, after)
         assert set(again[3]) <= set(trailers)
