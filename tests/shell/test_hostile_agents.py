@@ -24,6 +24,7 @@ from tunnel.core.base.ids import EndpointId
 from tunnel.core.base.limits import Limits
 from tunnel.core.link.codec import encode_message
 from tunnel.core.link.messages import Withdraw
+from tunnel.core.link.preface import StreamReply, encode_reply
 from tunnel.drive.transport import stream_transport
 from tunnel.observe.events import LinkRefused, SessionEnded, SessionOpened
 
@@ -296,6 +297,24 @@ async def test_what_an_agent_replies_on_a_stream_becomes_the_answer(state: Path,
         await agent.send(data(2, b"late"))
         await one.send(get(running))
         assert (await agent.frame_of(DATA, stream=4))[4]
+
+
+@pytest.mark.bug("A5")
+@pytest.mark.shows("RELAY-BODY-008")
+async def test_a_stream_left_by_fin_is_reset_when_its_peer_goes_on(state: Path) -> None:
+    """The answer is out before its request is whole; the rest of the request is passed on, and then nobody listens."""
+    async with honest(state) as running, raw_agent(running) as agent, visitor(running) as one:
+        await agent.login(running.token())
+        await one.send(b"POST / HTTP/1.1\r\nHost: demo.localhost\r\nContent-Length: 4\r\n\r\nab")
+        await agent.frame_of(DATA, stream=2)
+        connected = encode_reply(StreamReply.CONNECTED)
+        await agent.send(data(2, connected + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+        assert (await one.answer()).status == 200
+        await one.send(b"cd")
+        while not (await agent.frame())[1] & FIN:
+            pass
+        await agent.send(data(2, b"and on it goes"))
+        assert (await agent.frame_of(UPDATE, flags=RST, stream=2))[2] == 2
 
 
 @pytest.mark.shows("OPS-SHUT-004")

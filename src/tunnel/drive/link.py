@@ -313,7 +313,9 @@ class Link(asyncio.BufferedProtocol):
             if isinstance(event, StreamData):
                 handler = self._handlers.get(event.stream)
                 if handler is None:
+                    # Left by FIN, and its peer goes on: whoever stops consuming sends RST, behind what is queued.
                     self._session.return_credit(event.stream, len(event.data))
+                    self.break_off(event.stream)
                 else:
                     handler.on_stream_data(event.data, now)
             else:
