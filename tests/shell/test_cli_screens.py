@@ -326,6 +326,21 @@ def test_the_picture_shows_url_link_and_requests() -> None:
         assert drawing(after(status, link), colours=False) != drawn
 
 
+def test_in_a_narrow_terminal_each_request_is_one_line_whose_target_is_cut() -> None:
+    """Once the time of a request was broken over two lines, and the method was squeezed away."""
+    status = Status()
+    for event in (DONE, dataclasses.replace(FAILED, target="/" + "a" * 200, milliseconds=12345.6)):
+        status = after(status, event)
+    held = io.StringIO()
+    Console(file=held, width=80).print(picture("tunnel", status, is_quiet=False))
+    lines = [line.rstrip() for line in held.getvalue().splitlines()][-2:]
+    assert all(len(line) <= 80 and line.startswith(DONE.method) for line in lines)
+    assert "3.2 ms" in lines[0]
+    assert "local-refused" in lines[1]
+    assert "12345.6 ms" in lines[1]
+    assert lines[1].endswith("a…")
+
+
 @pytest.mark.shows("OPS-CLI-007")
 @pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}, {"NO_COLOR": ""}])
 def test_no_color_removes_colours(environment: dict[str, str]) -> None:

@@ -61,26 +61,28 @@ def picture(title: str, status: Status, *, is_quiet: bool) -> Group:
     notes = (Text(note, style="yellow") for note in status.notes)
     parts: list[Table | Text] = [Text(title, style="bold"), head, *notes]
     if status.newest and not is_quiet:
-        parts.extend((Text(), _requests(status.newest)))
+        parts.extend((Text(), *_requests(status.newest)))
     return Group(*parts)
 
 
-def _requests(newest: tuple[ExchangeDone, ...]) -> Table:
-    table = Table.grid(padding=(0, 2), expand=False)
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", max_width=60)
-    table.add_column(justify="right")
-    table.add_column(justify="right")
-    table.add_column()
-    for event in newest:
-        table.add_row(
-            Text(printable(event.method)),
-            Text(printable(event.target)),
-            Text(str(event.status), style=_status_style(event.status)),
-            Text(f"{event.milliseconds:.1f} ms"),
-            Text("" if event.outcome == "ok" else printable(event.outcome), style="red"),
-        )
-    return table
+_METHOD_CHARS: Final = 7
+_TIME_CHARS: Final = 10
+"""`12345.6 ms`."""
+
+
+def _requests(newest: tuple[ExchangeDone, ...]) -> list[Text]:
+    """One line each. The target stands last, where a narrow terminal may cut it: what became of it stays readable."""
+    outcomes = ["" if event.outcome == "ok" else printable(event.outcome) for event in newest]
+    widest = max((len(outcome) for outcome in outcomes), default=0)
+    lines: list[Text] = []
+    for event, outcome in zip(newest, outcomes, strict=True):
+        line = Text(f"{printable(event.method):<{_METHOD_CHARS}} ", no_wrap=True, overflow="ellipsis")
+        line.append(f"{event.status:>3} ", style=_status_style(event.status))
+        if widest:
+            line.append(f"{outcome:<{widest}} ", style="red")
+        line.append(f"{f'{event.milliseconds:.1f} ms':>{_TIME_CHARS}}  {printable(event.target)}")
+        lines.append(line)
+    return lines
 
 
 def _count_text(status: Status) -> str:
