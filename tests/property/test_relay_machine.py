@@ -171,6 +171,12 @@ class EdgeMachine(RuleBasedStateMachine):
         """The server shuts down."""
         self.world.drain()
 
+    @precondition(ripe)
+    @rule()
+    def server_waits_no_longer(self) -> None:
+        """The grace period is over."""
+        self.world.grace_over()
+
     @rule()
     def name_moves(self) -> None:
         """The name is held by a newer endpoint."""

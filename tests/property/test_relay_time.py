@@ -296,6 +296,18 @@ def test_a_drain_closes_what_is_idle_and_lets_the_rest_finish() -> None:
     assert begun.answers()[0].is_whole
 
 
+@pytest.mark.shows("RELAY-DRAIN-002")
+def test_what_still_runs_when_the_grace_is_over_is_cut_and_named() -> None:
+    running = World().visitor(GET).local(BEGUN).drain().grace_over()
+    assert running.edge.is_closed
+    assert [report.outcome for report in running.reports] == ["server-stopped"]
+    assert not running.answers()[0].is_whole
+    assert not running.grace_over().edge.poll_actions(running.now)
+    idle = World().grace_over()
+    assert idle.edge.is_closed
+    assert not idle.reports
+
+
 @pytest.mark.shows("RELAY-DRAIN-001")
 def test_a_request_that_has_begun_to_come_is_the_last() -> None:
     world = World().visitor(GET[:20]).drain().visitor(GET[20:] + GET).local(HELLO)

@@ -19,7 +19,15 @@ from tests.support.shell_world import PATIENCE, World, nothing_left, started, wo
 
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Success
-from tunnel.observe.events import AgentReady, LinkLost, LinkRefused, NameGranted, SessionEnded, ShuttingDown
+from tunnel.observe.events import (
+    AgentReady,
+    ExchangeDone,
+    LinkLost,
+    LinkRefused,
+    NameGranted,
+    SessionEnded,
+    ShuttingDown,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -137,6 +145,7 @@ async def test_what_runs_longer_than_the_grace_period_is_cut_visibly(state: Path
             running.stop.set()
             with pytest.raises(CutShort):
                 await one.answer()
+            assert (await running.log.next(ExchangeDone)).outcome == "server-stopped"
             await ended(running)
 
 

@@ -211,6 +211,12 @@ class World:
         self.pump()
         return self
 
+    def grace_over(self) -> "World":
+        """The server waits no longer."""
+        self.edge.on_grace_over(self.now)
+        self.pump()
+        return self
+
     def until_closed(self) -> float:
         """Let deadlines alone pass until nothing more happens; the seconds that took."""
         began = self.now

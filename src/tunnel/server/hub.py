@@ -67,6 +67,9 @@ class Visit(Protocol):
     def drain(self) -> None:
         """Close when idle, else after the running exchange."""
 
+    def cut(self) -> None:
+        """Close now, whatever runs: the grace period is over."""
+
     def abort_session(self) -> None:
         """Close now."""
 

@@ -217,6 +217,17 @@ class PublicConnection(asyncio.BufferedProtocol):
             self._edge.on_drain(now)
             self._pump(self._edge, now)
 
+    @guarded
+    def cut(self) -> None:
+        """Close now, whatever runs: the grace period is over. Not by a reset, which could take back what was sent."""
+        if self._edge is not None:
+            now = self._now()
+            self._edge.on_grace_over(now)
+            for action in self._edge.poll_actions(now):
+                if isinstance(action, Report):
+                    self._report(action)
+        self.abort_session()
+
     def abort_session(self) -> None:
         """Drop the connection and its stream at once."""
         if self._link is not None:

@@ -90,7 +90,7 @@ class Server:
         hub = self._hub
         self._stop_accepting()
         for visit in list(hub.visits):
-            visit.abort_session()
+            visit.cut()
         for session in list(hub.sessions.values()):
             session.close("the server shut down")
         if self._agents is not None:

@@ -203,6 +203,12 @@ class Edge:
             close(state, abort=False)
         self._arm(now)
 
+    def on_grace_over(self, now: Instant) -> None:
+        """The server waits no longer: what still runs is cut, and reported as our doing."""
+        if not self.is_closed:
+            abandon(self._state, "server-stopped", now)
+            self._arm(now)
+
     def on_time(self, now: Instant) -> None:
         """The deadline may have passed; what was awaited then did not come."""
         state = self._state
