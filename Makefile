@@ -72,7 +72,7 @@ coverage: setup-dev
 	@$(BIN)/coverage report --data-file=build/coverage --skip-covered --fail-under=100
 
 defects: setup-dev
-	@$(BIN)/python -m ci.defects
+	@$(BIN)/python -m ci.defects $(if $(WITHOUT),--without $(WITHOUT))
 
 # atheris has an environment of its own: it is built for fewer Pythons than we support. Left out by name elsewhere.
 $(FUZZ_VENV)/done: ci/constraints/fuzz.txt

@@ -134,17 +134,19 @@ def _vectors() -> dict[str, str]:
     return {VECTORS_NAME: str(shared)} if shared.exists() and VECTORS_NAME not in os.environ else {}
 
 
-def _chosen(defects: Sequence[Defect], only: Sequence[str] | None) -> list[Defect]:
-    return [defect for defect in defects if not only or defect.name in only]
+def _chosen(defects: Sequence[Defect], only: Sequence[str] | None, without: str | None) -> list[Defect]:
+    left = [defect for defect in defects if not (without and defect.name.startswith(without))]
+    return [defect for defect in left if not only or defect.name in only]
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
     """0 when every chosen defect is caught."""
     parser = argparse.ArgumentParser(prog="python -m ci.defects", description=__doc__)
     parser.add_argument("--only", action="append", help="try this defect alone (repeatable)")
+    parser.add_argument("--without", metavar="PREFIX", help="leave out the defects whose names begin like this")
     parser.add_argument("--list", action="store_true", help="print the defects and stop")
     options = parser.parse_args(arguments)
-    defects = _chosen(list(defects_in(root)), options.only)
+    defects = _chosen(list(defects_in(root)), options.only, options.without)
     names = [defect.name for defect in defects]
     if len(set(names)) != len(names) or not names:
         print(f"✗ {len(names)} defects with {len(set(names))} names: each needs its own")

@@ -1,10 +1,20 @@
-"""What every test stands under: no exception may have escaped into a callback of the event loop while it ran."""
+"""What every test stands under: no exception may have escaped into a callback of the event loop while it ran.
 
+In CI, Hypothesis draws the same examples each time: what lands is judged by its own changes. Elsewhere they are new in
+every run, and what they find is kept as an example.
+"""
+
+import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tunnel.observe.escapes import escape_stories, handler_escapes_total
+
+settings.register_profile("ci", derandomize=True, print_blob=True)
+if os.environ.get("CI") == "true":
+    settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True)
