@@ -25,6 +25,8 @@ from bench.subjects import LocalServices, Stage, Subject
 from bench.table import table
 from bench.tools import Tools, find_tools
 
+from tunnel.cli.build import core_mode
+
 _RESULTS: Final = Path(__file__).with_name("results")
 _NOISE_WORTH_SAYING: Final = 0.05
 
@@ -72,8 +74,8 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     heading = (
-        f"{plan.pairs} turns each: wrk -t1 -c{CONNECTIONS} for {plan.seconds} s, {plan.rate} requests/s for "
-        f"{plan.seconds} s, 100 MB"
+        f"core {core_mode()}; {plan.pairs} turns: wrk -t1 -c{CONNECTIONS} {plan.seconds} s, "
+        f"{plan.rate} requests/s {plan.seconds} s, 100 MB"
     )
     print(table(compared, heading))
     if noise.share > _NOISE_WORTH_SAYING:
@@ -145,6 +147,7 @@ def _about(tools: Tools, plan: Plan, noise: Noise, revision: str) -> dict[str, s
         "cores": os.cpu_count() or 0,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
+        "core": core_mode(),
         "nginx": tools.nginx_version,
         "seconds": plan.seconds,
         "pairs": plan.pairs,
