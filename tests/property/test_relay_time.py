@@ -119,6 +119,18 @@ def test_a_body_that_never_comes_is_408(expecting: bytes) -> None:
     assert world.streams[0].was_reset()
 
 
+@pytest.mark.shows("RELAY-TIME-006")
+@pytest.mark.bug("C5")
+def test_a_visitor_that_waits_for_100_is_told_who_was_silent() -> None:
+    asking = POST.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+    silent = World().visitor(asking).tick(LIMITS.response_head_seconds_max - 1)
+    assert silent.statuses == []
+    assert silent.tick(2.0).outcomes == ["local-timeout"]
+    assert silent.statuses == [504]
+    asked = World().visitor(asking).local(b"HTTP/1.1 100 Continue\r\n\r\n").tick(LIMITS.body_stall_seconds_max + 1)
+    assert asked.outcomes == ["request-timeout"]
+
+
 @pytest.mark.shows("RELAY-TIME-003")
 def test_a_local_service_that_takes_nothing_is_504() -> None:
     world = World().visitor(POST)

@@ -13,7 +13,7 @@ def wait_of(edge: EdgeState) -> Wait:
         return Wait.VISITOR_TAKES
     if edge.phase is Phase.UPGRADED:
         return Wait.UPGRADED
-    if not exchange.request_is_complete:
+    if not exchange.request_is_complete and not exchange.awaits_continue:
         return Wait.LOCAL_TAKES_BODY if edge.origin_is_stuck else Wait.REQUEST_BODY
     if exchange.answering is None:
         return Wait.RESPONSE_HEAD

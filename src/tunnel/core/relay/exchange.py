@@ -55,3 +55,8 @@ class Exchange:
         """The visitor's connection ends with this exchange."""
         self.bytes_up = 0
         self.bytes_down = 0
+
+    @property
+    def awaits_continue(self) -> bool:
+        """Whether the visitor holds its body back until the local service says 100 (RFC 9110 section 10.1.1)."""
+        return self.head.expects_continue and not self.bytes_up and not self.interims and self.answering is None
