@@ -51,7 +51,6 @@ class Uplink:
         self._conversation: Final = AgentConversation(settings.limits, now)
         self._alarm: Final = Alarm(ground.loop, self)
         self._control: StreamId | None = None
-        self._endpoint: EndpointId | None = None
         self.link: Final = Link(Role.CLIENT, settings.limits, self, ground.loop, ground.buffer)
         self.leaving: Final = asyncio.Event()
         self.closed: Final = asyncio.Event()
@@ -112,7 +111,7 @@ class Uplink:
             return
         self._control = value_of(opened)
         self._conversation.hello(self._settings.token, self._instance, SOFTWARE)
-        self._endpoint = self._conversation.expose(EndpointKind.HTTP, self._name, self._settings.host_header)
+        self._conversation.expose(EndpointKind.HTTP, self._name, self._settings.host_header)
         self._alarm.set_by(self._conversation.next_deadline() or now)
         self._say()
 

@@ -82,7 +82,6 @@ class Link(asyncio.BufferedProtocol):
     def __init__(
         self, role: Role, limits: Limits, owner: LinkOwner, loop: asyncio.AbstractEventLoop, buffer: memoryview
     ) -> None:
-        self._role: Final = role
         self._limits: Final = limits
         self._owner: Final = owner
         self._loop: Final = loop

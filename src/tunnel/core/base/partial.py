@@ -29,7 +29,6 @@ _HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _UNPRINTABLE: Final = re.compile(rb"[^ -~]")
 _YAMUX: Final = Struct(">BBHII")
 _YAMUX_BYTES: Final = 12
-_SHIFT_BITS_MAX: Final = 64
 _PAIR: Final = 2
 _FOUR: Final = 4
 
@@ -74,11 +73,6 @@ def pop_front(items: deque[T]) -> T | None:
     return items.popleft() if items else None
 
 
-def pop_back(items: list[T]) -> T | None:
-    """Remove and return the last item, or None when there is none."""
-    return items.pop() if items else None
-
-
 def discard(items: list[T], item: T) -> None:
     """Remove the first of `items` that equals `item`; nothing when there is none."""
     try:
@@ -112,16 +106,6 @@ def quotient(number: int, divisor: int) -> int:
     return number // divisor if divisor else 0
 
 
-def remainder(number: int, divisor: int) -> int:
-    """`number % divisor`, and 0 for a divisor of 0."""
-    return number % divisor if divisor else 0
-
-
-def shifted_left(number: int, bits: int) -> int:
-    """`number << bits` for 0 to 64 bits, and 0 outside that."""
-    return number << bits if 0 <= bits <= _SHIFT_BITS_MAX else 0
-
-
 def ascii_text(data: bytes) -> str | None:
     """The text of ASCII bytes, or None when a byte is above 127."""
     return data.decode("ascii") if data.isascii() else None
@@ -135,14 +119,6 @@ def ascii_bytes(text: str) -> bytes | None:
 def latin1_text(data: bytes) -> str:
     """One character a byte (ISO 8859-1); defined for all bytes."""
     return data.decode("latin-1")
-
-
-def utf8_text(data: bytes) -> str | None:
-    """The text of strict UTF-8 bytes, or None."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return None
 
 
 def utf8_bytes(text: str) -> bytes:
@@ -172,12 +148,6 @@ def four_groups(pattern: BytesPattern, data: bytes) -> tuple[bytes, bytes, bytes
         return None
     first, second, third, fourth = found.groups(b"")
     return first, second, third, fourth
-
-
-def match_at(pattern: BytesPattern, data: bytes, at: int) -> tuple[int, tuple[bytes, ...]] | None:
-    """Where a match that starts exactly at `at` ends, with its groups, or None."""
-    found = pattern.match(data, max(at, 0))
-    return None if found is None else (found.end(), found.groups(b""))
 
 
 def first_match(pattern: BytesPattern, data: bytes, at: int) -> int:
