@@ -82,8 +82,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("command", "flags"),
     [
         ("demo", "--local --public"),
-        ("server", "--domain --public --agents --state --cert --key --config --output"),
-        ("http", "TARGET --name --subdomain --server --token-file --ca --host-header --output"),
+        ("server", "--domain --public --agents --state --cert --key --keylog --config --output"),
+        ("http", "TARGET --name --subdomain --server --token-file --ca --host-header --keylog --output"),
         ("token mint", "--state --name --ttl --out"),
         ("token explain", "[F]"),
         ("config check", "FILE"),

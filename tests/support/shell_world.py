@@ -138,6 +138,7 @@ class World:
         host_header: HostHeader | None = None,
         is_ready: bool = True,
         ca: Path | None = None,
+        keylog: Path | None = None,
     ) -> AsyncIterator[RunningAgent]:
         """An agent that exposes `local`; its name is served when this begins, unless `is_ready` is False."""
         stop, log = asyncio.Event(), Log()
@@ -149,6 +150,7 @@ class World:
             host_header=host_header or Keep(),
             ca=ca or self.authority,
             limits=limits or self.limits,
+            keylog=keylog,
         )
         granted = len(self.log.all(NameGranted))
         task = asyncio.create_task(run_agent(settings, log, stop))
@@ -213,10 +215,10 @@ async def first_of(awaited: Awaitable[E], task: "asyncio.Task[Outcome[None, Agen
 
 
 @asynccontextmanager
-async def world(state: Path, limits: Limits | None = None) -> AsyncIterator[World]:
+async def world(state: Path, limits: Limits | None = None, *, keylog: Path | None = None) -> AsyncIterator[World]:
     """A server with everything it needs, and the proof that it ends without a trace."""
     async with nothing_left():
-        running = await started(state, limits or Limits(grace_seconds=5.0))
+        running = await started(state, limits or Limits(grace_seconds=5.0), keylog=keylog)
         try:
             yield running
         finally:
@@ -227,11 +229,18 @@ async def world(state: Path, limits: Limits | None = None) -> AsyncIterator[Worl
             assert running.task.result() == Success(None)
 
 
-async def started(state: Path, limits: Limits, public: Address | None = None, agents: Address | None = None) -> World:
+async def started(
+    state: Path,
+    limits: Limits,
+    public: Address | None = None,
+    agents: Address | None = None,
+    *,
+    keylog: Path | None = None,
+) -> World:
     """A server that accepts; whoever asks for it ends it."""
     stop, log = asyncio.Event(), Log()
     anywhere = Address(LOOPBACK, 0)
-    settings = ServerSettings(DOMAIN, public or anywhere, agents or anywhere, state, limits=limits)
+    settings = ServerSettings(DOMAIN, public or anywhere, agents or anywhere, state, limits=limits, keylog=keylog)
     task = asyncio.create_task(serve(settings, log, stop))
     ready = asyncio.ensure_future(log.next(ServerReady))
     await asyncio.wait([ready, task], return_when=asyncio.FIRST_COMPLETED)

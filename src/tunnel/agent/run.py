@@ -15,8 +15,9 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.core.link.messages import INSTANCE_BYTES
 from tunnel.drive.clock import SystemEntropy
 from tunnel.drive.descriptors import connections_possible
+from tunnel.drive.keylog import log_keys, warning_of
 from tunnel.drive.tls import TlsUnusable, agent_context, local_context
-from tunnel.observe.events import EventSink, LinkLost, ShuttingDown
+from tunnel.observe.events import EventSink, LinkLost, ShuttingDown, Warned
 
 _CHANCE_BYTES: Final = 4
 _LAST_WORDS_SECONDS: Final = 0.2
@@ -38,6 +39,12 @@ async def run_agent(settings: AgentSettings, events: EventSink, stop: asyncio.Ev
         if not isinstance(made, Success):
             return Failure(_unusable(error_of(made)))
         local = value_of(made)
+    if settings.keylog is not None:
+        for context in (value_of(trust), local):
+            logged = Success(None) if context is None else log_keys(context, settings.keylog)
+            if not isinstance(logged, Success):
+                return Failure(_unusable(error_of(logged)))
+        events.emit(Warned(warning_of(settings.keylog)))
     connections_possible()
     ground = LocalGround(settings, local, events, asyncio.get_running_loop())
     agent = _Agent(settings, ground, value_of(trust), stop)

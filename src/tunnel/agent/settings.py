@@ -32,3 +32,4 @@ class AgentSettings:
     ca: Path | None = None
     limits: Limits = DEFAULT_LIMITS
     requests_shown: bool = True
+    keylog: Path | None = None

@@ -23,6 +23,7 @@ _SAID_ALOUD: Final = (
     "by --token-file - (standard input), or in the environment as TUNNEL_TOKEN"
 )
 _HOST_HEADER: Final = "what the local service sees as Host: keep (the default), rewrite to its own address, or a value"
+_KEYLOG: Final = "append the keys of TLS to this file, to read captures in Wireshark; for debugging only"
 _JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
 
 
@@ -56,6 +57,7 @@ class ServerCommand:
     state: str | None
     cert: str | None
     key: str | None
+    keylog: str | None
     config: str | None
     output: Output
 
@@ -72,6 +74,7 @@ class HttpCommand:
     ca: str | None
     local_ca: str | None
     host_header: str | None
+    keylog: str | None
     config: str | None
     output: Output
 
@@ -126,6 +129,7 @@ class _Typed(Namespace):
     state: str | None = None
     cert: str | None = None
     key: str | None = None
+    keylog: str | None = None
     config: str | None = None
     target: str = ""
     name: str | None = None
@@ -151,10 +155,11 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             return DemoCommand(typed.local, typed.public, output)
         case "server":
             places = (typed.domain, typed.public, typed.agents, typed.state)
-            return ServerCommand(*places, typed.cert, typed.key, typed.config, output)
+            return ServerCommand(*places, typed.cert, typed.key, typed.keylog, typed.config, output)
         case "http":
             names = (typed.target, typed.name, typed.server, typed.token_file)
-            return HttpCommand(*names, typed.ca, typed.local_ca, typed.host_header, typed.config, output)
+            trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
+            return HttpCommand(*names, *trust, typed.config, output)
         case "mint":
             return MintCommand(typed.state or "", typed.name or "", typed.ttl, typed.account, typed.out)
         case "explain":
@@ -223,6 +228,7 @@ def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
     server.add_argument("--state", metavar="DIR", help="keys and certificates; made when missing")
     server.add_argument("--cert", metavar="F", help="certificate chain (PEM) instead of a development one")
     server.add_argument("--key", metavar="F", help="its private key (PEM)")
+    server.add_argument("--keylog", metavar="F", help=_KEYLOG)
     server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
     _add_output(server)
 
@@ -239,6 +245,7 @@ def _add_http(commands: "_SubParsersAction[_Parser]") -> None:
     http.add_argument("--ca", metavar="F", help="trust this authority (PEM) for the server instead of the system's")
     http.add_argument("--local-ca", metavar="F", help="trust this authority (PEM) for an https target")
     http.add_argument("--host-header", metavar="rewrite|keep|VALUE", help=_HOST_HEADER)
+    http.add_argument("--keylog", metavar="F", help=_KEYLOG)
     http.add_argument("--config", metavar="FILE", help="a config file; flags and environment override it")
     _add_output(http)
 

@@ -1,8 +1,8 @@
 """The config file: TOML with a closed schema. Every problem is found in one reading; a file with any is not used.
 
     version = 1
-    [server]  domain, public, agents, state, cert, key
-    [agent]   server, name, token_file, ca, local_ca, host_header
+    [server]  domain, public, agents, state, cert, key, keylog
+    [agent]   server, name, token_file, ca, local_ca, host_header, keylog
     [limits]  each name of `core/base/limits.py`
 
 Relative paths are relative to the file, not to where the command was typed.
@@ -58,6 +58,7 @@ class ServerTable:
     state: Path | None = None
     cert: Path | None = None
     key: Path | None = None
+    keylog: Path | None = None
 
 
 @final
@@ -71,6 +72,7 @@ class AgentTable:
     ca: Path | None = None
     local_ca: Path | None = None
     host_header: str | None = None
+    keylog: Path | None = None
 
 
 @final
@@ -172,6 +174,7 @@ class _Reading:
             state=self._path(table, ("server", "state")),
             cert=self._path(table, ("server", "cert")),
             key=self._path(table, ("server", "key")),
+            keylog=self._path(table, ("server", "keylog")),
         )
 
     def _agent(self, table: Table) -> AgentTable:
@@ -183,6 +186,7 @@ class _Reading:
             ca=self._path(table, ("agent", "ca")),
             local_ca=self._path(table, ("agent", "local_ca")),
             host_header=self._text(table, ("agent", "host_header")),
+            keylog=self._path(table, ("agent", "keylog")),
         )
 
     def _limits(self, table: Table) -> Limits:

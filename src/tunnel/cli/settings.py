@@ -38,13 +38,14 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
     state = gathering.needed("state directory", [("--state", command.state)], _path_of, table.state)
     certificate = gathering.optional([("--cert", command.cert)], _path_of, table.cert)
     key = gathering.optional([("--key", command.key)], _path_of, table.key)
+    keylog = gathering.optional([("--keylog", command.keylog)], _path_of, table.keylog)
     if certificate is None and key is not None:
         gathering.problems.append(OnlyTogether("--key", "--cert"))
     if key is None and certificate is not None:
         gathering.problems.append(OnlyTogether("--cert", "--key"))
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
-    return Success(ServerSettings(domain, public, agents, state, certificate, key, config.limits))
+    return Success(ServerSettings(domain, public, agents, state, certificate, key, config.limits, keylog))
 
 
 def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outcome[AgentSettings, Problems]:
@@ -57,6 +58,7 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
     local, host_header = gathering.local(command, table)
     name = gathering.optional([("--name", command.name), ("name", table.name or None)], _label_of, None)
     ca = gathering.optional([("--ca", command.ca)], _path_of, table.ca)
+    keylog = gathering.optional([("--keylog", command.keylog)], _path_of, table.keylog)
     token = token_of(command.token_file, environment, table.token_file)
     if not isinstance(token, Success):
         gathering.problems.append(error_of(token))
@@ -66,7 +68,15 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
     is_shown = not command.output.is_quiet
     return Success(
         AgentSettings(
-            server, local, name or "", value_of(token), host_header, ca, config.limits, requests_shown=is_shown
+            server,
+            local,
+            name or "",
+            value_of(token),
+            host_header,
+            ca,
+            config.limits,
+            requests_shown=is_shown,
+            keylog=keylog,
         )
     )
 

@@ -1,6 +1,7 @@
 """TLS contexts: 1.3 only, ALPN `tunnel/1`, verification always on (LINK-TLS)."""
 
 import ssl
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -49,8 +50,16 @@ def local_context(authority: Path | None) -> Outcome[ssl.SSLContext, TlsUnusable
 
 
 def _verifying(authority: Path | None, protocol: str) -> Outcome[ssl.SSLContext, TlsUnusable]:
+    # Not `create_default_context`: it logs keys whenever SSLKEYLOGFILE is set, and tells nobody (OPS-KEYLOG-001).
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if sys.version_info >= (3, 13):
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
     try:
-        context = ssl.create_default_context(cafile=None if authority is None else str(authority))
+        if authority is None:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        else:
+            context.load_verify_locations(cafile=str(authority))
     except OSError as cause:
         return Failure(TlsUnusable(str(authority), str(cause)))
     context.set_alpn_protocols([protocol])

@@ -13,6 +13,7 @@ from tunnel.core.token.codec import key_id_of
 from tunnel.drive.address import Address
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.descriptors import connections_possible
+from tunnel.drive.keylog import log_keys, warning_of
 from tunnel.drive.listener import TlsListener, listening_sockets
 from tunnel.drive.tls import load_certificate, server_context
 from tunnel.observe.events import EventSink, LinkRefused, ServerReady, ShuttingDown, Warned
@@ -124,6 +125,11 @@ async def serve(settings: ServerSettings, events: EventSink, stop: asyncio.Event
     context = server_context(*value_of(files))
     if not isinstance(context, Success):
         return Failure(StateUnusable(error_of(context).path, error_of(context).detail))
+    if settings.keylog is not None:
+        logged = log_keys(value_of(context), settings.keylog)
+        if not isinstance(logged, Success):
+            return Failure(StateUnusable(error_of(logged).path, error_of(logged).detail))
+        events.emit(Warned(warning_of(settings.keylog)))
     public = public_key_of(value_of(key).private) or b""
     keys: dict[bytes, bytes] = {key_id_of(public): public}
     possible = connections_possible()

@@ -11,7 +11,10 @@ from tunnel.drive.address import Address
 @final
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """One server: its zone, its two listeners, its state directory, its certificate (None: a development one)."""
+    """One server: its zone, its two listeners, its state directory, its certificate (None: a development one).
+
+    `keylog` is where the keys of TLS go; None, as it should be, is nowhere.
+    """
 
     domain: str
     public: Address
@@ -20,3 +23,4 @@ class ServerSettings:
     certificate: Path | None = None
     key: Path | None = None
     limits: Limits = DEFAULT_LIMITS
+    keylog: Path | None = None
