@@ -19,7 +19,10 @@ from tunnel.core.link.preface import (
 )
 
 ADDRESSES: Final = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=64)
-PREFACES: Final = st.builds(StreamPreface, st.integers(1, 2**32 - 1).map(EndpointId), ADDRESSES, st.integers(0, 0xFFFF))
+PORTS: Final = st.integers(0, 0xFFFF)
+PREFACES: Final = st.builds(
+    StreamPreface, st.integers(1, 2**32 - 1).map(EndpointId), ADDRESSES, PORTS, ADDRESSES, PORTS
+)
 CUTS: Final = st.lists(st.integers(0, 12), max_size=20)
 
 
@@ -31,8 +34,8 @@ def pieces(data: bytes, lengths: list[int]) -> list[bytes]:
     return [*parts, data]
 
 
-def facts(preface: StreamPreface) -> tuple[int, str, int]:
-    return preface.endpoint, preface.address, preface.port
+def facts(preface: StreamPreface) -> tuple[int, str, int, str, int]:
+    return preface.endpoint, preface.address, preface.port, preface.public_address, preface.public_port
 
 
 def read_preface(parts: list[bytes]) -> tuple[StreamPreface | PrefaceMalformed | None, bytes]:
@@ -92,7 +95,8 @@ def test_the_rest_is_handed_over_once(preface: StreamPreface, reply: StreamReply
 @pytest.mark.shows("LINK-STREAM-003")
 @given(st.binary(max_size=90), CUTS)
 def test_arbitrary_bytes_never_raise_and_cuts_change_no_verdict(data: bytes, lengths: list[int]) -> None:
-    for start in (data, b"\x01" + data, b"\x01\0\0\0\x01\0\x50\0\x02" + data):
+    fixed = b"\x01\0\0\0\x01\0\x50\0\x02"
+    for start in (data, b"\x01" + data, fixed + data, fixed + b"::\0\x50\0\x03" + data):
         whole, rest = read_preface([start])
         cut, cut_rest = read_preface(pieces(start, lengths))
         if isinstance(whole, StreamPreface):
@@ -113,9 +117,11 @@ def test_arbitrary_bytes_never_raise_and_cuts_change_no_verdict(data: bytes, len
         (b"GET / HTTP/1.1\r\n", "version"),
         (b"\x01\0\0\0\x01\0\x50\0\x41", "address"),
         (b"\x01\0\0\0\x01\0\x50\xff\xff", "address"),
-        (b"\x01\0\0\0\x01\0\x50\0\x01\n", "address"),
-        (b"\x01\0\0\0\x01\0\x50\0\x01\xff", "address"),
-        (b"\x01\0\0\0\0\0\x50\0\0", "endpoint"),
+        (b"\x01\0\0\0\x01\0\x50\0\x01\n\0\0\0\0", "address"),
+        (b"\x01\0\0\0\x01\0\x50\0\x01\xff\0\0\0\0", "address"),
+        (b"\x01\0\0\0\0\0\x50\0\0\0\0\0\0", "endpoint"),
+        (b"\x01\0\0\0\x01\0\x50\0\0\0\x50\0\x41", "public address"),
+        (b"\x01\0\0\0\x01\0\x50\0\0\0\x50\0\x01\xff", "public address"),
     ],
 )
 def test_a_malformed_preface_is_refused_at_its_first_wrong_field(wire: bytes, field: str) -> None:
@@ -130,6 +136,7 @@ def test_a_malformed_reply_is_refused(wire: bytes) -> None:
 
 @given(st.text(st.characters(categories=None), max_size=80))
 def test_an_address_from_anywhere_can_be_sent(address: str) -> None:
-    found, rest = read_preface([encode_preface(StreamPreface(EndpointId(1), address, 80))])
+    found, rest = read_preface([encode_preface(StreamPreface(EndpointId(1), address, 80, address, 443))])
     assert isinstance(found, StreamPreface)
-    assert (len(found.address), rest) == (min(len(address), 64), b"")
+    length = min(len(address), 64)
+    assert (len(found.address), len(found.public_address), rest) == (length, length, b"")

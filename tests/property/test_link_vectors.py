@@ -32,6 +32,8 @@ class PrefaceCase(TypedDict):
     endpoint: NotRequired[int]
     address: NotRequired[str]
     port: NotRequired[int]
+    public_address: NotRequired[str]
+    public_port: NotRequired[int]
     rest: NotRequired[str]
     error: NotRequired[bool]
 
@@ -123,6 +125,7 @@ def test_each_preface_has_its_verdict(case: PrefaceCase) -> None:
     found = value_of(done)
     assert found is not None
     assert (found.endpoint, found.address, found.port) == (case["endpoint"], case["address"], case["port"])
+    assert (found.public_address, found.public_port) == (case["public_address"], case["public_port"])
     assert reader.take_rest().hex() == case["rest"]
 
 

@@ -31,6 +31,7 @@ from tunnel.core.relay.edge import Edge
 from tunnel.core.relay.state import Phase
 from tunnel.core.relay.waits import Wait
 from tunnel.core.route.table import Lease
+from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
@@ -51,6 +52,7 @@ class PublicConnection(asyncio.BufferedProtocol):
         self._scheme: Final = scheme
         self._address = ""
         self._port = 0
+        self._public: Address | None = None
         self._transport: asyncio.Transport | None = None
         self._alarm: Final = Alarm(hub.loop, self)
         self._edge: Edge | None = None
@@ -302,7 +304,8 @@ class PublicConnection(asyncio.BufferedProtocol):
         if session is None:
             edge.on_origin_refused(AGENT_OFFLINE, "", now)
             return
-        preface = StreamPreface(EndpointId(lease.endpoint), self._address, self._port)
+        public = self._public_address()
+        preface = StreamPreface(EndpointId(lease.endpoint), self._address, self._port, public.host, public.port)
         opened = session.open_for(lease, preface, self)
         if isinstance(opened, Success):
             stream = value_of(opened)
@@ -310,6 +313,13 @@ class PublicConnection(asyncio.BufferedProtocol):
         else:
             problem: Problem = error_of(opened)
             edge.on_origin_refused(problem, "", now)
+
+    def _public_address(self) -> Address:
+        """Where the visitor connected to; asked for once, as it costs a system call."""
+        if self._public is None:
+            name: object = None if self._transport is None else self._transport.get_extra_info("sockname")
+            self._public = Address(str(name[0]), int(name[1])) if isinstance(name, tuple) else Address("", 0)
+        return self._public
 
     def _send_origin(self, edge: Edge, data: bytes, now: Instant) -> None:
         link = self._link

@@ -20,6 +20,8 @@ REPLY_BYTES: Final = 2
 
 _FIXED_BYTES: Final = 9
 """Version 1, endpoint 4, port 2, length of the address 2."""
+_SECOND_BYTES: Final = 4
+"""The same for where the visitor connected to: port 2, length of the address 2."""
 
 
 @final
@@ -42,18 +44,24 @@ _REPLIES: Final[Mapping[bytes, StreamReply]] = {
 
 @final
 class StreamPreface:
-    """For which endpoint a stream is, and from where its visitor came."""
+    """For which endpoint a stream is, from where its visitor came and to which public address."""
 
-    def __init__(self, endpoint: EndpointId, address: str, port: int) -> None:
+    def __init__(
+        self, endpoint: EndpointId, address: str, port: int, public_address: str = "", public_port: int = 0
+    ) -> None:
         self.endpoint: Final = endpoint
         self.address: Final = address
         self.port: Final = port
+        self.public_address: Final = public_address
+        """Where the visitor connected to; a local service that wants the PROXY protocol is told both (ADR 0043)."""
+        self.public_port: Final = public_port
 
 
 def encode_preface(preface: StreamPreface) -> bytes:
     """The bytes that a server writes first on a stream."""
     fixed = uint_bytes(STREAM_VERSION, 1) + uint_bytes(preface.endpoint, 4) + uint_bytes(preface.port, 2)
-    return fixed + text_bytes(preface.address, ADDRESS_CHARS_MAX)
+    second = uint_bytes(preface.public_port, 2) + text_bytes(preface.public_address, ADDRESS_CHARS_MAX)
+    return fixed + text_bytes(preface.address, ADDRESS_CHARS_MAX) + second
 
 
 def encode_reply(reply: StreamReply) -> bytes:
@@ -73,13 +81,17 @@ class PrefaceReader:
         self._held += data
         if self._held and uint_at(self._held, 0, 1) != STREAM_VERSION:
             return Failure(PrefaceMalformed("version"))
-        address_chars = uint_at(self._held, _FIXED_BYTES - 2, 2)
-        if address_chars > ADDRESS_CHARS_MAX:
+        chars = uint_at(self._held, _FIXED_BYTES - 2, 2)
+        if chars > ADDRESS_CHARS_MAX:
             return Failure(PrefaceMalformed("address"))
-        end = _FIXED_BYTES + address_chars
-        if address_chars < 0 or len(self._held) < end:
+        end = _FIXED_BYTES + chars + _SECOND_BYTES
+        public_chars = uint_at(self._held, end - 2, 2)
+        if chars < 0 or public_chars < 0:
             return Success(None)
-        return self._decoded(end)
+        if public_chars > ADDRESS_CHARS_MAX:
+            return Failure(PrefaceMalformed("public address"))
+        end += public_chars
+        return Success(None) if len(self._held) < end else self._decoded(end)
 
     def take_rest(self) -> bytes:
         """What came after the preface; handed over once."""
@@ -91,13 +103,15 @@ class PrefaceReader:
         endpoint = fields.take_uint("endpoint", 4)
         port = fields.take_uint("port", 2)
         address = fields.take_text("address", ADDRESS_CHARS_MAX)
+        public_port = fields.take_uint("public port", 2)
+        public_address = fields.take_text("public address", ADDRESS_CHARS_MAX)
         if endpoint == 0:
             fields.refuse("endpoint")
         fault = fields.fault()
         if fault:
             return Failure(PrefaceMalformed(fault))
         self._held = self._held[end:]
-        return Success(StreamPreface(EndpointId(endpoint), address, port))
+        return Success(StreamPreface(EndpointId(endpoint), address, port, public_address, public_port))
 
 
 @final
