@@ -34,12 +34,14 @@ from tunnel.core.link.errors import (
     token_refusal_code,
 )
 from tunnel.core.link.messages import (
+    LINK_VERSION,
     DenialCode,
     Denied,
     Drain,
     Expose,
     Fenced,
     Granted,
+    Health,
     Hello,
     Keep,
     Message,
@@ -47,6 +49,7 @@ from tunnel.core.link.messages import (
     RefusalCode,
     Refused,
     ServerMessage,
+    Share,
     Welcome,
     Withdraw,
     kind_of,
@@ -67,7 +70,7 @@ START: Final = Instant(100.0)
 LATE: Final = Instant(START + DEFAULT_LIMITS.handshake_seconds_max)
 LIMITS: Final = replace(DEFAULT_LIMITS, endpoints_per_session_max=3)
 TOKEN: Final = bytes(240)
-HELLO: Final = Hello(1, bytes(16), TOKEN, "test")
+HELLO: Final = Hello(LINK_VERSION, bytes(16), TOKEN, "test")
 WELCOME: Final = Welcome(SessionId(7), 5000, 15000, "server")
 
 
@@ -122,6 +125,7 @@ EVERY_MESSAGE: Final[list[Message]] = [
     HELLO,
     exposing(1),
     Withdraw(EndpointId(1)),
+    Health(EndpointId(1), is_up=True, detail=""),
     WELCOME,
     Refused(RefusalCode.PROTOCOL, ""),
     granting(1),
@@ -159,7 +163,7 @@ def test_a_server_takes_nothing_between_hello_and_welcome(message: Message) -> N
 
 
 @pytest.mark.shows("LINK-OPEN-001", "LINK-OPEN-005")
-@pytest.mark.parametrize("message", [HELLO, *EVERY_MESSAGE[3:]], ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("message", [HELLO, *EVERY_MESSAGE[4:]], ids=lambda message: type(message).__name__)
 def test_an_open_server_takes_no_second_hello_and_nothing_of_its_own(message: Message) -> None:
     must_refuse(open_server(), message, OutOfTurn(kind_of(message), "open"))
 
@@ -173,7 +177,7 @@ def test_what_follows_a_hello_in_the_same_read_is_too_early() -> None:
 @pytest.mark.shows("LINK-VERSION-001")
 def test_another_version_is_refused_as_such() -> None:
     server = ServerConversation(LIMITS, START)
-    assert server.receive(wire(replace(HELLO, version=2)), START) == Failure(OtherVersion(2))
+    assert server.receive(wire(replace(HELLO, version=1)), START) == Failure(OtherVersion(1))
     [refused] = said(server.poll_output())
     assert isinstance(refused, Refused)
     assert refused.code is RefusalCode.VERSION
@@ -269,6 +273,39 @@ def test_a_withdrawal_that_crosses_a_fence_is_passed_over() -> None:
     assert said(server.poll_output())[1:] == [Fenced(EndpointId(1), "taken over")]
     assert server.receive(wire(Withdraw(EndpointId(1))), START) == Success([])
     must_refuse(server, Withdraw(EndpointId(2)), UnaskedEndpoint(EndpointId(2)))
+
+
+@pytest.mark.shows("LINK-HEALTH-001")
+def test_the_health_of_an_endpoint_is_taken_while_it_is_granted() -> None:
+    server = open_server()
+    up, down = (Health(EndpointId(1), is_up=is_up, detail="GET /healthz") for is_up in (True, False))
+    assert server.receive(wire(exposing(1), up), START) == Success([exposing(1)])
+    assert server.grant(EndpointId(1), "demo", "", Epoch(1))
+    assert server.receive(wire(down, up), START) == Success([down, up])
+    assert server.fence(EndpointId(1), "taken over")
+    assert server.receive(wire(down), START) == Success([])
+    must_refuse(server, Health(EndpointId(2), is_up=False, detail=""), UnaskedEndpoint(EndpointId(2)))
+
+
+@pytest.mark.shows("LINK-HEALTH-002")
+def test_an_agent_tells_the_health_of_what_is_granted() -> None:
+    agent, endpoint = asking_agent()
+    agent.tell_health(endpoint, is_up=False, detail="too early")
+    agent.receive(wire(granting(1)), START)
+    agent.tell_health(endpoint, is_up=False, detail="GET /healthz: 503")
+    assert said(agent.poll_output()) == [Health(endpoint, is_up=False, detail="GET /healthz: 503")]
+    agent.receive(wire(Fenced(endpoint, "taken over")), START)
+    agent.tell_health(endpoint, is_up=True, detail="")
+    assert agent.poll_output() == b""
+
+
+def test_an_agent_says_which_link_it_is_and_whom_it_shares_a_name_with() -> None:
+    agent = AgentConversation(LIMITS, START)
+    agent.hello(TOKEN, bytes(16), "test", 3)
+    agent.expose(EndpointKind.TCP, "demo", Keep(), 7000, Share.POOL)
+    assert said(agent.poll_output()) == [replace(HELLO, link=3)]
+    agent.receive(wire(WELCOME), START)
+    assert said(agent.poll_output()) == [replace(exposing(1), kind=EndpointKind.TCP, port=7000, share=Share.POOL)]
 
 
 @pytest.mark.shows("LINK-END-007")

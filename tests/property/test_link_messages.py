@@ -15,6 +15,7 @@ from tunnel.core.link.authority import NotAnAuthority, authority_of
 from tunnel.core.link.codec import MESSAGE_BYTES_MAX, MessageReader, encode_message
 from tunnel.core.link.errors import MessageMalformed, MessageTooLong, OtherVersion, ReadError, UnknownMessage
 from tunnel.core.link.messages import (
+    LINK_VERSION,
     Authority,
     DenialCode,
     Denied,
@@ -22,6 +23,7 @@ from tunnel.core.link.messages import (
     Expose,
     Fenced,
     Granted,
+    Health,
     Hello,
     HostHeader,
     Keep,
@@ -30,6 +32,7 @@ from tunnel.core.link.messages import (
     RefusalCode,
     Refused,
     Rewrite,
+    Share,
     Value,
     Welcome,
     Withdraw,
@@ -55,8 +58,24 @@ def texts(chars_max: int) -> st.SearchStrategy[str]:
 
 
 MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
-    st.builds(Hello, st.just(1), st.binary(min_size=16, max_size=16), st.binary(min_size=240, max_size=240), texts(64)),
-    st.builds(Expose, ENDPOINTS, st.sampled_from(EndpointKind), texts(255), HOST_HEADERS),
+    st.builds(
+        Hello,
+        st.just(LINK_VERSION),
+        st.binary(min_size=16, max_size=16),
+        st.binary(min_size=240, max_size=240),
+        texts(64),
+        st.integers(0, 255),
+    ),
+    st.builds(
+        Expose,
+        ENDPOINTS,
+        st.sampled_from(EndpointKind),
+        texts(255),
+        HOST_HEADERS,
+        st.integers(0, 65535),
+        st.sampled_from(Share),
+    ),
+    st.builds(Health, ENDPOINTS, st.booleans(), texts(512)),
     st.builds(Withdraw, ENDPOINTS),
     st.builds(Welcome, U64.map(SessionId), U32, U32, texts(64)),
     st.builds(Refused, st.sampled_from(RefusalCode), texts(512)),
@@ -193,7 +212,8 @@ def test_an_unknown_kind_is_refused_before_its_fields_come(kind: int) -> None:
     assert read([bytes([0, 9, kind])]) == ([], None if is_known else UnknownMessage(kind))
 
 
-HELLO: Final = encode_message(Hello(1, bytes(16), bytes(240), "x"))
+HELLO: Final = encode_message(Hello(LINK_VERSION, bytes(16), bytes(240), "x"))
+UP_TO_SOFTWARE: Final = HELLO[3:-4]
 
 
 @pytest.mark.shows("LINK-FRAME-003", "LINK-FRAME-004", "LINK-HOST-001")
@@ -203,10 +223,11 @@ HELLO: Final = encode_message(Hello(1, bytes(16), bytes(240), "x"))
         (MessageKind.HELLO, b"\0", "version"),
         (MessageKind.HELLO, HELLO[3:20], "instance"),
         (MessageKind.HELLO, HELLO[3:200], "token"),
-        (MessageKind.HELLO, HELLO[3:-3] + b"\0\x41" + b"x" * 65, "software"),
-        (MessageKind.HELLO, HELLO[3:-3] + b"\0\1\x1b", "software"),
-        (MessageKind.HELLO, HELLO[3:-3] + b"\0\1\x7f", "software"),
-        (MessageKind.HELLO, HELLO[3:-3] + b"\0\1\xe9", "software"),
+        (MessageKind.HELLO, UP_TO_SOFTWARE + b"\0\x41" + b"x" * 65, "software"),
+        (MessageKind.HELLO, UP_TO_SOFTWARE + b"\0\1\x1b", "software"),
+        (MessageKind.HELLO, UP_TO_SOFTWARE + b"\0\1\x7f", "software"),
+        (MessageKind.HELLO, UP_TO_SOFTWARE + b"\0\1\xe9", "software"),
+        (MessageKind.HELLO, HELLO[3:-1], "link"),
         (MessageKind.EXPOSE, b"\0\0\0\0\1\0\0\1", "endpoint"),
         (MessageKind.EXPOSE, b"\0\0\0\1\0\0\0\1", "kind"),
         (MessageKind.EXPOSE, b"\0\0\0\1\3\0\0\1", "kind"),
@@ -216,7 +237,13 @@ HELLO: Final = encode_message(Hello(1, bytes(16), bytes(240), "x"))
         (MessageKind.EXPOSE, b"\0\0\0\1\1\0\0\0\0\0", "host header"),
         (MessageKind.EXPOSE, b"\0\0\0\1\1\0\0\2\0\3a b", "host header"),
         (MessageKind.EXPOSE, b"\0\0\0\1\1\0\0\2\0\4a\r\nb", "host header"),
+        (MessageKind.EXPOSE, b"\0\0\0\1\1\0\0\1\0", "port"),
+        (MessageKind.EXPOSE, b"\0\0\0\1\1\0\0\1\0\0", "share"),
+        (MessageKind.EXPOSE, b"\0\0\0\1\1\0\0\1\0\0\2", "share"),
         (MessageKind.WITHDRAW, b"\0\0\0\0", "endpoint"),
+        (MessageKind.HEALTH, b"\0\0\0\0\1\0\0", "endpoint"),
+        (MessageKind.HEALTH, b"\0\0\0\1\2\0\0", "state"),
+        (MessageKind.HEALTH, b"\0\0\0\1\1\0\1", "detail"),
         (MessageKind.REFUSED, b"\0\0\0", "code"),
         (MessageKind.REFUSED, b"\x0c\0\0", "code"),
         (MessageKind.DENIED, b"\0\0\0\1\7\0\0", "code"),
@@ -229,7 +256,7 @@ def test_the_first_bad_field_is_named(kind: MessageKind, fields: bytes, field: s
 
 
 @pytest.mark.shows("LINK-VERSION-001", "LINK-VERSION-002")
-@given(st.integers(0, 0xFFFF).filter(lambda version: version != 1), st.binary(max_size=300))
+@given(st.integers(0, 0xFFFF).filter(lambda version: version != LINK_VERSION), st.binary(max_size=300))
 def test_a_hello_of_another_version_is_known_by_its_first_field(version: int, rest: bytes) -> None:
     assert read([framed(0x01, version.to_bytes(2, "big") + rest)]) == ([], OtherVersion(version))
 
@@ -311,6 +338,6 @@ def test_authorities_that_are_not(text: str) -> None:
 @pytest.mark.shows("LINK-SECRET-001")
 @given(st.binary(min_size=240, max_size=240).filter(lambda token: len(set(token)) > 1))
 def test_a_hello_does_not_show_its_token(token: bytes) -> None:
-    shown = repr(Hello(1, bytes(16), token, "x")) + repr([Hello(1, bytes(16), token, "x")])
+    shown = repr(Hello(2, bytes(16), token, "x")) + repr([Hello(2, bytes(16), token, "x")])
     assert repr(token)[2:20] not in shown
     assert token.hex()[:16] not in shown

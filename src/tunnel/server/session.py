@@ -9,7 +9,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.core.base.problem import AGENT_OFFLINE, LINK_BUSY, NOT_PERMITTED, Problem
 from tunnel.core.link.errors import describe as describe_link
 from tunnel.core.link.errors import refusal_code, token_refusal_code
-from tunnel.core.link.messages import Expose, Hello, RefusalCode, Withdraw
+from tunnel.core.link.messages import Expose, Health, Hello, RefusalCode, Withdraw
 from tunnel.core.link.preface import StreamPreface, encode_preface
 from tunnel.core.link.server_side import ServerConversation, ServerEvent
 from tunnel.core.mux.errors import CannotOpen, StreamLimitReached
@@ -215,6 +215,8 @@ class AgentSession:
                 lease = self._leases.pop(endpoint, None)
                 if lease is not None:
                     self._hub.table.withdraw(lease.name, lease.epoch)
+            case Health():
+                pass
             case _:
                 assert_never(event)
 

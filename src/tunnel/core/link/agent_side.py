@@ -16,11 +16,13 @@ from tunnel.core.link.messages import (
     Expose,
     Fenced,
     Granted,
+    Health,
     Hello,
     HostHeader,
     Message,
     Refused,
     ServerMessage,
+    Share,
     Welcome,
     Withdraw,
     kind_of,
@@ -66,15 +68,17 @@ class AgentConversation:
         """Refused or broken; nothing more is read or sent."""
         return self._state is _State.CLOSED
 
-    def hello(self, token: bytes, instance: bytes, software: str) -> None:
-        """Say who we are, once: 240 bytes of token and 16 that this process drew when it started."""
+    def hello(self, token: bytes, instance: bytes, software: str, link: int = 0) -> None:
+        """Say who we are, once: 240 bytes of token, 16 that this process drew at its start, and which of its links."""
         if self._state is _State.SILENT:
             self._state = _State.AWAITING_WELCOME
-            self._send(Hello(LINK_VERSION, instance, token, software))
+            self._send(Hello(LINK_VERSION, instance, token, software, link))
 
-    def expose(self, kind: EndpointKind, name: str, host_header: HostHeader) -> EndpointId:
+    def expose(
+        self, kind: EndpointKind, name: str, host_header: HostHeader, port: int = 0, share: Share = Share.ALONE
+    ) -> EndpointId:
         """Ask for an endpoint and get the number that the answer will carry; before the welcome it waits for it."""
-        asked = Expose(EndpointId(self._highest + 1), kind, name, host_header)
+        asked = Expose(EndpointId(self._highest + 1), kind, name, host_header, port, share)
         self._highest = asked.endpoint
         self._asked[asked.endpoint] = asked
         if self._state is _State.OPEN:
@@ -87,6 +91,11 @@ class AgentConversation:
         self._granted.discard(endpoint)
         if is_live and self._state is _State.OPEN:
             self._send(Withdraw(endpoint))
+
+    def tell_health(self, endpoint: EndpointId, *, is_up: bool, detail: str) -> None:
+        """Say how the local service behind a granted endpoint does; nothing is said of one that is not granted."""
+        if endpoint in self._granted and self._state is _State.OPEN:
+            self._send(Health(endpoint, is_up, detail))
 
     def receive(self, data: bytes, now: Instant) -> Outcome[list[AgentEvent], LinkError]:
         """What the server said in these bytes; an error is final."""

@@ -23,6 +23,7 @@ from tunnel.core.link.messages import (
     Expose,
     Fenced,
     Granted,
+    Health,
     Hello,
     HostHeader,
     Keep,
@@ -32,6 +33,7 @@ from tunnel.core.link.messages import (
     Refused,
     Rewrite,
     ServerMessage,
+    Share,
     Value,
     Welcome,
     Withdraw,
@@ -60,6 +62,7 @@ _ABSENT: Final = -1
 _KINDS: Final[Mapping[int, MessageKind]] = {kind.value: kind for kind in MessageKind}
 _ENDPOINT_KINDS: Final[Mapping[int, EndpointKind]] = {kind.value: kind for kind in ENDPOINT_KINDS}
 _REFUSALS: Final[Mapping[int, RefusalCode]] = {code.value: code for code in RefusalCode}
+_SHARES: Final[Mapping[int, Share]] = {share.value: share for share in Share}
 _DENIALS: Final[Mapping[int, DenialCode]] = {code.value: code for code in DenialCode}
 _REWRITE: Final = 0
 _KEEP: Final = 1
@@ -102,7 +105,7 @@ def encode_message(message: Message) -> bytes:
 
     A name is treated alike, and that is safe: what `?` or a cut makes of it is no label, so it is denied.
     """
-    if isinstance(message, (Hello, Expose, Withdraw)):
+    if isinstance(message, (Hello, Expose, Withdraw, Health)):
         return _agent_bytes(message)
     return _server_bytes(message)
 
@@ -114,18 +117,22 @@ def _framed(kind: MessageKind, *fields: bytes) -> bytes:
 
 def _agent_bytes(message: AgentMessage) -> bytes:
     match message:
-        case Hello(version=version, instance=instance, token=token, software=software):
-            return _framed(
-                MessageKind.HELLO, uint_bytes(version, 2), instance, token, text_bytes(software, SOFTWARE_CHARS_MAX)
-            )
-        case Expose(endpoint=endpoint, kind=kind, name=name, host_header=choice):
+        case Hello(version=version, instance=instance, token=token, software=software, link=link):
+            texts = text_bytes(software, SOFTWARE_CHARS_MAX)
+            return _framed(MessageKind.HELLO, uint_bytes(version, 2), instance, token, texts, uint_bytes(link, 1))
+        case Expose():
             return _framed(
                 MessageKind.EXPOSE,
-                uint_bytes(endpoint, 4),
-                uint_bytes(kind.value, 1),
-                text_bytes(name, NAME_CHARS_MAX),
-                _host_header_bytes(choice),
+                uint_bytes(message.endpoint, 4),
+                uint_bytes(message.kind.value, 1),
+                text_bytes(message.name, NAME_CHARS_MAX),
+                _host_header_bytes(message.host_header),
+                uint_bytes(message.port, 2),
+                uint_bytes(message.share.value, 1),
             )
+        case Health(endpoint=endpoint, is_up=is_up, detail=detail):
+            numbers = uint_bytes(endpoint, 4) + uint_bytes(1 if is_up else 0, 1)
+            return _framed(MessageKind.HEALTH, numbers, _detail_bytes(detail))
         case _:
             return _framed(message.message_kind, uint_bytes(message.endpoint, 4))
 
@@ -196,11 +203,21 @@ def _message(kind: MessageKind, fields: Fields) -> Message:
                 instance=fields.take_bytes("instance", INSTANCE_BYTES),
                 token=fields.take_bytes("token", TOKEN_BYTES),
                 software=fields.take_text("software", SOFTWARE_CHARS_MAX),
+                link=fields.take_uint("link", 1),
             )
         case MessageKind.EXPOSE:
-            return Expose(_endpoint(fields), _kind(fields), fields.take_text("name", NAME_CHARS_MAX), _choice(fields))
+            return Expose(
+                endpoint=_endpoint(fields),
+                kind=_kind(fields),
+                name=fields.take_text("name", NAME_CHARS_MAX),
+                host_header=_choice(fields),
+                port=fields.take_uint("port", 2),
+                share=_share(fields),
+            )
         case MessageKind.WITHDRAW:
             return Withdraw(_endpoint(fields))
+        case MessageKind.HEALTH:
+            return Health(_endpoint(fields), _is_up(fields), fields.take_text("detail", TEXT_CHARS_MAX))
         case _:
             return _server_message(kind, fields)
 
@@ -243,6 +260,20 @@ def _kind(fields: Fields) -> EndpointKind:
     if kind is None:
         fields.refuse("kind")
     return kind or EndpointKind.HTTP
+
+
+def _share(fields: Fields) -> Share:
+    share = _SHARES.get(fields.take_uint("share", 1))
+    if share is None:
+        fields.refuse("share")
+    return share or Share.ALONE
+
+
+def _is_up(fields: Fields) -> bool:
+    state = fields.take_uint("state", 1)
+    if state > 1:
+        fields.refuse("state")
+    return state == 1
 
 
 def _refusal(fields: Fields) -> RefusalCode:

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, NewType, TypeAlias, final
 from tunnel.core.base.ids import EndpointId, Epoch, SessionId
 from tunnel.core.token.token import EndpointKind
 
-LINK_VERSION: Final = 1
+LINK_VERSION: Final = 2
 """The version of everything here; a change of any message is a new version, never a new field."""
 INSTANCE_BYTES: Final = 16
 
@@ -22,6 +22,7 @@ class MessageKind(Enum):
     HELLO = 0x01
     EXPOSE = 0x02
     WITHDRAW = 0x03
+    HEALTH = 0x04
     WELCOME = 0x81
     REFUSED = 0x82
     GRANTED = 0x83
@@ -85,9 +86,22 @@ HostHeader: TypeAlias = Rewrite | Keep | Value
 
 
 @final
+class Share(Enum):
+    """Whom an endpoint shares its name with; the value is the byte on the wire."""
+
+    ALONE = 0
+    """With the other links of its own agent process, and nobody else."""
+    POOL = 1
+    """With every agent of its account that asked for the same."""
+
+
+@final
 @dataclass(frozen=True, slots=True, repr=False)
 class Hello:
-    """The agent's first message. `instance` is random per agent process, so that it can supersede its own dead link.
+    """The agent's first message.
+
+    `instance` is random per agent process and `link` counts its links from 0, so that each can supersede its own dead
+    predecessor.
 
     `token` is the whole signed token: a secret, so this record has no `repr` that could reach a log.
     """
@@ -97,18 +111,24 @@ class Hello:
     instance: bytes
     token: bytes
     software: str
+    link: int = 0
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Expose:
-    """The agent asks for an endpoint, numbered by itself in rising order; a `name` of "" asks for any free one."""
+    """The agent asks for an endpoint, numbered by itself in rising order; a `name` of "" asks for any free one.
+
+    `port` is the public port wanted for a kind that has one; 0 is any, and all that other kinds may say.
+    """
 
     message_kind: ClassVar[MessageKind] = MessageKind.EXPOSE
     endpoint: EndpointId
     kind: EndpointKind
     name: str
     host_header: HostHeader
+    port: int = 0
+    share: Share = Share.ALONE
 
 
 @final
@@ -118,6 +138,17 @@ class Withdraw:
 
     message_kind: ClassVar[MessageKind] = MessageKind.WITHDRAW
     endpoint: EndpointId
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether the local service behind a granted endpoint passes the agent's checks; until this is said, it does."""
+
+    message_kind: ClassVar[MessageKind] = MessageKind.HEALTH
+    endpoint: EndpointId
+    is_up: bool
+    detail: str
 
 
 @final
@@ -184,7 +215,7 @@ class Fenced:
     detail: str
 
 
-AgentMessage: TypeAlias = Hello | Expose | Withdraw
+AgentMessage: TypeAlias = Hello | Expose | Withdraw | Health
 ServerMessage: TypeAlias = Welcome | Refused | Granted | Denied | Drain | Fenced
 Message: TypeAlias = AgentMessage | ServerMessage
 

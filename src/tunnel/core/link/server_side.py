@@ -25,6 +25,7 @@ from tunnel.core.link.messages import (
     Expose,
     Fenced,
     Granted,
+    Health,
     Hello,
     Message,
     RefusalCode,
@@ -35,8 +36,9 @@ from tunnel.core.link.messages import (
     kind_of,
 )
 
-ServerEvent: TypeAlias = Hello | Expose | Withdraw
-"""What the agent asks for. Each `Expose` is owed a `grant` or a `deny`; a `Withdraw` names an endpoint that is live."""
+ServerEvent: TypeAlias = Hello | Expose | Withdraw | Health
+"""What the agent asks for. Each `Expose` is owed a `grant` or a `deny`; `Withdraw` names an endpoint that is live and
+`Health` one that is granted."""
 
 
 @final
@@ -163,6 +165,8 @@ class ServerConversation:
             return self._take_expose(message, events)
         if isinstance(message, Withdraw) and self._state is _State.OPEN:
             return self._take_withdraw(message, events)
+        if isinstance(message, Health) and self._state is _State.OPEN:
+            return self._take_health(message, events)
         return OutOfTurn(kind_of(message), self._state.value)
 
     def _take_expose(self, asked: Expose, events: list[ServerEvent]) -> TurnError | None:
@@ -185,6 +189,14 @@ class ServerConversation:
         # One that is gone already crossed our `Fenced` or `Denied` on the way; there is nothing left to do.
         if self._endpoints.pop(asked.endpoint, None) is not None:
             events.append(asked)
+        return None
+
+    def _take_health(self, told: Health, events: list[ServerEvent]) -> TurnError | None:
+        if told.endpoint > self._highest:
+            return UnaskedEndpoint(told.endpoint)
+        # Of one that is gone already, it crossed our `Fenced` on the way.
+        if self._endpoints.get(told.endpoint) is True:
+            events.append(told)
         return None
 
     def _send(self, message: ServerMessage) -> None:
