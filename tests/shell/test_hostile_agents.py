@@ -331,7 +331,7 @@ async def test_a_peer_that_answers_no_goodbye_is_dropped_all_the_same(state: Pat
         assert (await fetched(running)).status == 503
 
         def is_reset() -> bool:
-            return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0 or _peer_is_gone(sock)
+            return sock.fileno() < 0 or sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0 or _peer_is_gone(sock)
 
         await until(is_reset)
         assert is_reset()

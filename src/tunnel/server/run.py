@@ -1,6 +1,7 @@
 """The running server: two listeners, the hub between them, and an orderly end."""
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 from typing import Final, final
@@ -13,18 +14,20 @@ from tunnel.core.token.codec import key_id_of
 from tunnel.drive.address import Address
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.descriptors import connections_possible
+from tunnel.drive.handover import Handovers
 from tunnel.drive.keylog import log_keys, warning_of
-from tunnel.drive.listener import TlsListener, listening_sockets
+from tunnel.drive.listener import Listener, address_of
 from tunnel.drive.tls import load_certificate, server_context
 from tunnel.observe.events import EventSink, LinkRefused, ServerReady, ShuttingDown, Warned
-from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
+from tunnel.ports import Clock
+from tunnel.server.doors import Doors, open_doors
+from tunnel.server.end import ServerEnd, StateUnusable
 from tunnel.server.hub import Hub
 from tunnel.server.public import PublicConnection
 from tunnel.server.session import AgentSession
 from tunnel.server.settings import ServerSettings
 from tunnel.server.state import describe, names_served, server_identity, signing_key
 
-_BACKLOG: Final = 1024
 _HTTP_PORT: Final = 80
 _CONNECTIONS_USEFUL: Final = 4096
 """Fewer than this is a system's default for programs that are no servers; worth a word to the operator."""
@@ -39,38 +42,19 @@ class Server:
 
     def __init__(self, hub: Hub) -> None:
         self._hub: Final = hub
-        self._agents: TlsListener | None = None
-        self._public: asyncio.Server | None = None
+        self._handovers: Final = Handovers(hub.loop, hub.limits)
+        self._listeners: Final[list[Listener]] = []
 
-    async def start(self, settings: ServerSettings, context: ssl.SSLContext) -> Outcome[None, ServerEnd]:
-        """Accept on both addresses; after a failure `hang_up` closes what was opened."""
+    def start(self, settings: ServerSettings, context: ssl.SSLContext, doors: Doors) -> None:
+        """Accept at both doors, which belong to this server from here on."""
         hub = self._hub
-        bound = await listening_sockets(settings.agents)
-        if not isinstance(bound, Success):
-            return Failure(CannotListen(str(settings.agents), error_of(bound)))
-        self._agents = TlsListener(value_of(bound), context, settings.limits, self)
-        agents = Address(settings.agents.host, self._agents.port)
-        try:
-            self._public = await hub.loop.create_server(
-                lambda: PublicConnection(hub, "http"), settings.public.host, settings.public.port, backlog=_BACKLOG
-            )
-        except (OSError, UnicodeError) as cause:
-            return Failure(CannotListen(str(settings.public), getattr(cause, "strerror", None) or str(cause)))
-        public = _address_of(self._public, settings.public)
+        public = address_of(doors.public, settings.public.host)
+        agents = address_of(doors.agents, settings.agents.host)
         suffix = "" if public.port == _HTTP_PORT else f":{public.port}"
         hub.url_of_names = f"http://NAME.{settings.domain}{suffix}/"
+        self._listeners.append(Listener(doors.agents, _AgentsDoor(hub, self._handovers, context)))
+        self._listeners.append(Listener(doors.public, _PublicDoor(hub, self._handovers)))
         hub.events.emit(ServerReady(hub.url_of_names, str(public), str(agents)))
-        return Success(None)
-
-    def receive_guest(self, peer: Address) -> AgentSession | None:
-        """Who a new connection on the agents' side becomes, unless it is one too many."""
-        refused = self._hub.link_refusal(peer.host)
-        if refused:
-            self._hub.events.emit(LinkRefused(str(peer), "server-full", refused))
-            return None
-        session = AgentSession(self._hub, peer)
-        self._hub.admit_link(session, peer.host)
-        return session
 
     async def shut_down(self) -> None:
         """Accept nothing, tell the agents, and let running exchanges finish within the grace period."""
@@ -94,8 +78,7 @@ class Server:
             visit.cut()
         for session in list(hub.sessions.values()):
             session.close("the server shut down")
-        if self._agents is not None:
-            await self._agents.hang_up()
+        await self._handovers.hang_up()
         with anyio.move_on_after(_LAST_WORDS_SECONDS):
             await hub.no_connections()
         for connection in list(hub.connections):
@@ -104,17 +87,81 @@ class Server:
             await hub.no_connections()
 
     def _stop_accepting(self) -> None:
-        if self._public is not None:
-            self._public.close()
-        if self._agents is not None:
-            self._agents.stop()
+        for listener in self._listeners:
+            listener.stop()
 
 
-async def serve(settings: ServerSettings, events: EventSink, stop: asyncio.Event) -> Outcome[None, ServerEnd]:
+@final
+class _PublicDoor:
+    """Takes visitors in."""
+
+    def __init__(self, hub: Hub, handovers: Handovers) -> None:
+        self._hub: Final = hub
+        self._handovers: Final = handovers
+
+    def receive(self, accepted: socket.socket, peer: Address) -> None:
+        """A visitor, who is counted once it has a transport that could tell it that it is one too many."""
+        self._handovers.hand_over(accepted, lambda: PublicConnection(self._hub, "http"), None, self)
+
+    def on_handed_over(self, detail: str) -> None:
+        """Nothing: a visitor that left before it was here is nobody's concern."""
+
+
+@final
+class _AgentsDoor:
+    """Takes agents in."""
+
+    def __init__(self, hub: Hub, handovers: Handovers, context: ssl.SSLContext) -> None:
+        self._hub: Final = hub
+        self._handovers: Final = handovers
+        self._context: Final = context
+
+    def receive(self, accepted: socket.socket, peer: Address) -> None:
+        """An agent, unless it is one too many."""
+        refused = self._hub.link_refusal(peer.host)
+        if refused:
+            accepted.close()
+            self._hub.events.emit(LinkRefused(str(peer), "server-full", refused))
+            return
+        session = AgentSession(self._hub, peer)
+        self._hub.admit_link(session, peer.host)
+        self._handovers.hand_over(accepted, lambda: session.link, self._context, session)
+
+
+async def serve(
+    settings: ServerSettings, events: EventSink, stop: asyncio.Event, given: Doors | None = None
+) -> Outcome[None, ServerEnd]:
     """Serve until `stop` is set, then drain and return; `ServerReady` (with the real ports) tells when it accepts.
 
-    Cancelled, at any moment, it ends at once. Either way no socket, task or timer of it is left behind.
+    Doors that are given are served in place of those of the settings, and closed at the end. Cancelled, at any moment,
+    it ends at once. However it ends, no socket, task or timer of it is left behind.
     """
+    doors = given or Doors([], [])
+    try:
+        prepared = _prepare(settings, events)
+        if not isinstance(prepared, Success):
+            return prepared
+        hub, context = value_of(prepared)
+        if given is None:
+            opened = await open_doors(settings)
+            if not isinstance(opened, Success):
+                return opened
+            doors = value_of(opened)
+        server = Server(hub)
+        try:
+            server.start(settings, context, doors)
+            await _tend(settings, hub.clock, context, events, stop)
+            await server.shut_down()
+            return Success(None)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await server.hang_up()
+    finally:
+        doors.close()
+
+
+def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, ssl.SSLContext], ServerEnd]:
+    """Everything that a server needs but its sockets."""
     clock = SystemClock()
     key = signing_key(settings.state)
     if not isinstance(key, Success):
@@ -137,21 +184,11 @@ async def serve(settings: ServerSettings, events: EventSink, stop: asyncio.Event
         events.emit(Warned(f"the system lets this process hold {possible} connections; raise its open file limit"))
     loop = asyncio.get_running_loop()
     hub = Hub(settings.domain, keys, settings.limits, clock, SystemEntropy(), events, loop, possible)
-    server = Server(hub)
-    try:
-        started = await server.start(settings, value_of(context))
-        if not isinstance(started, Success):
-            return started
-        await _tend(settings, clock, value_of(context), events, stop)
-        await server.shut_down()
-        return Success(None)
-    finally:
-        with anyio.CancelScope(shield=True):
-            await server.hang_up()
+    return Success((hub, value_of(context)))
 
 
 async def _tend(
-    settings: ServerSettings, clock: SystemClock, context: ssl.SSLContext, events: EventSink, stop: asyncio.Event
+    settings: ServerSettings, clock: Clock, context: ssl.SSLContext, events: EventSink, stop: asyncio.Event
 ) -> None:
     """Wait for `stop`; once a day, look whether the certificate is due, for a development leaf lives 90 days."""
     while not stop.is_set():
@@ -165,7 +202,7 @@ async def _tend(
             events.emit(Warned(f"the certificate could not be renewed: {error_of(renewed).detail}"))
 
 
-def _certificate_files(settings: ServerSettings, clock: SystemClock) -> Outcome[tuple[Path, Path | None], ServerEnd]:
+def _certificate_files(settings: ServerSettings, clock: Clock) -> Outcome[tuple[Path, Path | None], ServerEnd]:
     """The operator's certificate, or the one of the development authority in the state directory."""
     if settings.certificate is not None:
         return Success((settings.certificate, settings.key))
@@ -174,12 +211,3 @@ def _certificate_files(settings: ServerSettings, clock: SystemClock) -> Outcome[
     if not isinstance(identity, Success):
         return Failure(StateUnusable(str(settings.state), describe(error_of(identity))))
     return Success((value_of(identity).chain, None))
-
-
-def _address_of(server: asyncio.Server, asked: Address) -> Address:
-    """Where a listener really listens: a port of 0 was the system's to choose."""
-    for sock in server.sockets:
-        name: object = sock.getsockname()
-        if isinstance(name, tuple):
-            return Address(asked.host, int(name[1]))
-    return asked

@@ -63,8 +63,10 @@ class AgentSession:
 
     # The connection.
 
-    def on_handshake_failed(self, detail: str) -> None:
-        """TLS did not come to stand."""
+    def on_handed_over(self, detail: str) -> None:
+        """TLS stands, and has told the link so; or else it will not, and `detail` says why."""
+        if self.link.is_up or self.link.is_gone:
+            return
         self._hub.events.emit(LinkRefused(str(self._peer), "no-tls", detail))
         self.link.abort_session()
 
