@@ -1,4 +1,4 @@
-"""Builds the per-byte path of the core with mypyc when TUNNEL_COMPILE=1; otherwise the same sources run interpreted.
+"""Builds the per-byte path with mypyc when TUNNEL_COMPILE=1; otherwise the same sources run interpreted.
 
 Everything else about the package is in pyproject.toml. ADR 0032 says what is compiled and why not by default.
 """
@@ -9,6 +9,16 @@ from pathlib import Path
 from setuptools import setup
 
 FOLDERS = ("base", "mux", "http", "route", "relay")
+SHELL = (
+    "core/link/fields",
+    "core/link/preface",
+    "drive/alarm",
+    "drive/joining",
+    "drive/link",
+    "server/public",
+    "agent/local",
+)
+"""Single modules on the path of every byte; none inherits from an interpreted class (drive/callbacks.py does)."""
 LEFT_OUT = {
     # Records with ClassVar codes, which mypyc's dataclasses refuse; they are made on failure only.
     "src/tunnel/core/http/faults.py",
@@ -18,6 +28,7 @@ LEFT_OUT = {
 def compiled_files() -> list[str]:
     """The modules that become extensions."""
     found = [path.as_posix() for folder in FOLDERS for path in sorted(Path("src/tunnel/core", folder).glob("*.py"))]
+    found += [f"src/tunnel/{name}.py" for name in SHELL]
     return [path for path in found if path not in LEFT_OUT and not path.endswith("__init__.py")]
 
 

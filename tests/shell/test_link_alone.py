@@ -91,7 +91,7 @@ async def test_a_break_waits_behind_what_was_said_before_it() -> None:
     buffer = memoryview(bytearray(READ_BYTES))
     link = Link(Role.CLIENT, Limits(), Nobody(), asyncio.get_running_loop(), buffer)
     paper = Paper()
-    link.connection_made(paper)
+    link.on_connected(paper)
     opened = link.open_stream(Nobody())
     assert isinstance(opened, Success)
     stream = value_of(opened)
@@ -102,9 +102,9 @@ async def test_a_break_waits_behind_what_was_said_before_it() -> None:
     assert not any(flags & RST for _, flags, _, _ in paper.frames())
     update = header(UPDATE, 0, stream, 5000)
     buffer[: len(update)] = update
-    link.buffer_updated(len(update))
+    link.on_read(len(update))
     await asyncio.sleep(0)
     assert sum(length for kind, _, _, length in paper.frames() if kind == DATA) == WINDOW + 1000
     assert paper.frames()[-1][1] & RST
     link.abort_session()
-    link.connection_lost(None)
+    link.on_lost(None)

@@ -8,8 +8,6 @@ from math import inf
 from time import monotonic
 from typing import Final, Protocol, final
 
-from typing_extensions import override
-
 from tunnel.agent.settings import AgentSettings
 from tunnel.core.base.ids import EndpointId, Instant, StreamId
 from tunnel.core.base.limits import READ_BYTES
@@ -17,6 +15,7 @@ from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.link.preface import PrefaceReader, StreamPreface, StreamReply, encode_reply
 from tunnel.core.relay.tap import Tap
 from tunnel.drive.alarm import Alarm
+from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
 from tunnel.drive.reading import read_buffer
@@ -79,7 +78,7 @@ class LocalGround:
 
 
 @final
-class LocalPipe(asyncio.BufferedProtocol):
+class LocalPipe:
     """A byte pipe between a stream and a local connection. Finished when both have ended or either broke."""
 
     def __init__(self, link: Link, stream: StreamId, ground: LocalGround, host: Host) -> None:
@@ -144,9 +143,8 @@ class LocalPipe(asyncio.BufferedProtocol):
 
     # The local connection.
 
-    @override
-    @guarded
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def on_connected(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
         stream = stream_transport(transport)
         if self._state is not _State.CONNECTING:
             # Too late. Not kept: uvloop may close it under the cancelled task and then never says that it is lost.
@@ -162,14 +160,14 @@ class LocalPipe(asyncio.BufferedProtocol):
         if self._stream_ended:
             self._end_local()
 
-    @override
-    def get_buffer(self, sizehint: int) -> memoryview:
+    @property
+    def read_buffer(self) -> memoryview:
+        """Where the loop puts what it reads."""
         return self._ground.buffer
 
-    @override
-    @guarded
-    def buffer_updated(self, nbytes: int) -> None:
-        data = bytes(self._ground.buffer[:nbytes])
+    def on_read(self, count: int) -> None:
+        """So many bytes are in the buffer."""
+        data = bytes(self._ground.buffer[:count])
         if self._state is not _State.PIPING:
             return
         if self._tap is not None:
@@ -180,15 +178,13 @@ class LocalPipe(asyncio.BufferedProtocol):
             self._is_reading = False
             self._transport.pause_reading()
 
-    @override
-    @guarded
-    def eof_received(self) -> bool:
+    def on_eof(self) -> bool:
+        """The peer ended its side; whether ours stays open."""
         self._end_stream()
         return self._ground.tls is None and not self._stream_ended
 
-    @override
-    @guarded
-    def connection_lost(self, exc: Exception | None) -> None:
+    def on_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
         self._transport = None
         self._note_left()
         if self._state is not _State.PIPING:
@@ -204,14 +200,12 @@ class LocalPipe(asyncio.BufferedProtocol):
             self._return_credit()
             self._end_stream()
 
-    @override
-    @guarded
-    def pause_writing(self) -> None:
+    def on_full(self) -> None:
+        """The transport holds as much as it may."""
         self._is_paused = True
 
-    @override
-    @guarded
-    def resume_writing(self) -> None:
+    def on_room(self) -> None:
+        """The transport has room again."""
         self._is_paused = False
         self._return_credit()
 
@@ -257,7 +251,7 @@ class LocalPipe(asyncio.BufferedProtocol):
         address = self._ground.service.address
         try:
             await self._loop.create_connection(
-                lambda: self,
+                lambda: Callbacks(self),
                 address.host,
                 address.port,
                 ssl=self._ground.tls,

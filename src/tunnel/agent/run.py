@@ -13,6 +13,7 @@ from tunnel.agent.settings import AgentSettings
 from tunnel.agent.uplink import Uplink
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.link.messages import INSTANCE_BYTES
+from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.clock import SystemEntropy
 from tunnel.drive.descriptors import connections_possible
 from tunnel.drive.keylog import log_keys, warning_of
@@ -121,7 +122,11 @@ class _Agent:
         try:
             with anyio.fail_after(limits.handshake_seconds_max):
                 await self._ground.loop.create_connection(
-                    lambda: uplink.link, server.host, server.port, ssl=self._trust, server_hostname=server.host
+                    lambda: Callbacks(uplink.link),
+                    server.host,
+                    server.port,
+                    ssl=self._trust,
+                    server_hostname=server.host,
                 )
         except TimeoutError:
             return f"{server} did not answer within {limits.handshake_seconds_max:g} s"

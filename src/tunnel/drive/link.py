@@ -8,8 +8,6 @@ import asyncio
 from time import monotonic
 from typing import Final, Protocol, final
 
-from typing_extensions import override
-
 from tunnel.core.base.ids import Instant, StreamId
 from tunnel.core.base.limits import READ_BYTES, Limits
 from tunnel.core.base.outcome import Outcome, Success, error_of, value_of
@@ -72,7 +70,7 @@ class LinkOwner(Protocol):
 
 
 @final
-class Link(asyncio.BufferedProtocol):
+class Link:
     """The driver of one session. It is finished when its owner hears `on_link_gone`.
 
     Two ends, because they can be far apart: from `close` on not one byte passes in either direction, while the goodbye
@@ -210,9 +208,8 @@ class Link(asyncio.BufferedProtocol):
 
     # What the event loop says.
 
-    @override
-    @guarded
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def on_connected(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
         stream = stream_transport(transport)
         self._transport = stream
         if self._is_closed:
@@ -224,17 +221,17 @@ class Link(asyncio.BufferedProtocol):
         self._alarm.set_by(self._session.next_deadline())
         self._flush_soon()
 
-    @override
-    def get_buffer(self, sizehint: int) -> memoryview:
+    @property
+    def read_buffer(self) -> memoryview:
+        """Where the loop puts what it reads."""
         return self._buffer
 
-    @override
-    @guarded
-    def buffer_updated(self, nbytes: int) -> None:
+    def on_read(self, count: int) -> None:
+        """So many bytes are in the buffer."""
         if self._is_closed:
             return
         now = Instant(monotonic())
-        received = self._session.receive(bytes(self._buffer[:nbytes]), now)
+        received = self._session.receive(bytes(self._buffer[:count]), now)
         if isinstance(received, Success):
             self._dispatch(value_of(received), now)
         else:
@@ -243,27 +240,23 @@ class Link(asyncio.BufferedProtocol):
         if self._session.has_output:
             self._flush_soon()
 
-    @override
-    @guarded
-    def eof_received(self) -> bool:
+    def on_eof(self) -> bool:
+        """The peer ended its side; whether ours stays open."""
         self._reason = self._reason or "the peer closed the connection"
         return False
 
-    @override
-    @guarded
-    def connection_lost(self, exc: Exception | None) -> None:
+    def on_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
         self._transport = None
         self._end(str(exc) if exc else "the connection was closed")
         self._go()
 
-    @override
-    @guarded
-    def pause_writing(self) -> None:
+    def on_full(self) -> None:
+        """The transport holds as much as it may."""
         self._is_paused = True
 
-    @override
-    @guarded
-    def resume_writing(self) -> None:
+    def on_room(self) -> None:
+        """The transport has room again."""
         self._is_paused = False
         self._flush_now()
 

@@ -7,8 +7,6 @@ from contextlib import suppress
 from time import monotonic
 from typing import Final, final
 
-from typing_extensions import override
-
 from tunnel.core.base.ids import EndpointId, Instant, StreamId
 from tunnel.core.base.limits import READ_BYTES
 from tunnel.core.base.outcome import Success, error_of, value_of
@@ -44,8 +42,8 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 @final
-class PublicConnection(asyncio.BufferedProtocol):
-    """Does what its edge says. Finished at `connection_lost`."""
+class PublicConnection:
+    """Does what its edge says. Finished at `on_lost`."""
 
     def __init__(self, hub: Hub, scheme: str) -> None:
         self._hub: Final = hub
@@ -77,9 +75,8 @@ class PublicConnection(asyncio.BufferedProtocol):
 
     # The visitor's socket.
 
-    @override
-    @guarded
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def on_connected(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands."""
         hub, now = self._hub, self._now()
         stream = stream_transport(transport)
         self._transport = stream
@@ -97,22 +94,21 @@ class PublicConnection(asyncio.BufferedProtocol):
         if hub.is_draining:
             self.drain()
 
-    @override
-    def get_buffer(self, sizehint: int) -> memoryview:
+    @property
+    def read_buffer(self) -> memoryview:
+        """Where the loop puts what it reads."""
         return self._hub.buffer
 
-    @override
-    @guarded
-    def buffer_updated(self, nbytes: int) -> None:
+    def on_read(self, count: int) -> None:
+        """So many bytes are in the buffer."""
         edge = self._edge
         if edge is not None:
             now = self._now()
-            edge.receive_visitor(bytes(self._hub.buffer[:nbytes]), now)
+            edge.receive_visitor(bytes(self._hub.buffer[:count]), now)
             self._pump(edge, now)
 
-    @override
-    @guarded
-    def eof_received(self) -> bool:
+    def on_eof(self) -> bool:
+        """The peer ended its side; whether ours stays open."""
         self._has_ended = True
         edge = self._edge
         if edge is None:
@@ -122,9 +118,8 @@ class PublicConnection(asyncio.BufferedProtocol):
         self._pump(edge, now)
         return self._scheme == "http"
 
-    @override
-    @guarded
-    def connection_lost(self, exc: Exception | None) -> None:
+    def on_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
         self._alarm.cancel()
         self._transport = None
         self._hub.dismiss(self, self._address)
@@ -134,18 +129,16 @@ class PublicConnection(asyncio.BufferedProtocol):
             edge.on_visitor_lost(now)
             self._pump(edge, now)
 
-    @override
-    @guarded
-    def pause_writing(self) -> None:
+    def on_full(self) -> None:
+        """The transport holds as much as it may."""
         self._is_paused = True
         self._has_taken()
         if self._edge is not None:
             self._edge.on_visitor_stuck(self._now())
             self._alarm.set_by(self._edge.next_deadline())
 
-    @override
-    @guarded
-    def resume_writing(self) -> None:
+    def on_room(self) -> None:
+        """The transport has room again."""
         self._is_paused = False
         self._return_credit()
         edge = self._edge

@@ -12,6 +12,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.core.base.partial import public_key_of
 from tunnel.core.token.codec import key_id_of
 from tunnel.drive.address import Address
+from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.descriptors import connections_possible
 from tunnel.drive.handover import Handovers
@@ -101,7 +102,7 @@ class _PublicDoor:
 
     def receive(self, accepted: socket.socket, peer: Address) -> None:
         """A visitor, who is counted once it has a transport that could tell it that it is one too many."""
-        self._handovers.hand_over(accepted, lambda: PublicConnection(self._hub, "http"), None, self)
+        self._handovers.hand_over(accepted, lambda: Callbacks(PublicConnection(self._hub, "http")), None, self)
 
     def on_handed_over(self, detail: str) -> None:
         """Nothing: a visitor that left before it was here is nobody's concern."""
@@ -125,7 +126,7 @@ class _AgentsDoor:
             return
         session = AgentSession(self._hub, peer)
         self._hub.admit_link(session, peer.host)
-        self._handovers.hand_over(accepted, lambda: session.link, self._context, session)
+        self._handovers.hand_over(accepted, lambda: Callbacks(session.link), self._context, session)
 
 
 async def serve(
