@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final, Protocol, final
+from typing import Final, Protocol, final, runtime_checkable
 
 from tunnel.core.base.ids import Instant, SessionId, StreamId
 from tunnel.core.base.limits import Limits
@@ -18,6 +18,7 @@ from tunnel.drive.link import Link, StreamHandler
 from tunnel.drive.reading import read_buffer
 from tunnel.observe.events import EventSink
 from tunnel.ports import Clock, Entropy
+from tunnel.server.registry import LocalRegistry, Registry
 
 _TURNED_AWAY_MAX: Final = 64
 """Connections above the limit that are told so at the same time; more are dropped without a word."""
@@ -59,6 +60,20 @@ class Session(Protocol):
 
     def abort_session(self) -> None:
         """End the link at once."""
+
+
+@runtime_checkable
+class Tenant(Protocol):
+    """Who reads a visitor's stream, as the session that opened it sees it."""
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether the current stream was opened under `lease`."""
+
+    def on_fenced(self, now: Instant) -> None:
+        """The lease of the current stream is another's now."""
+
+    def on_agent_leaving(self, now: Instant) -> None:
+        """The agent of the current stream takes no new one."""
 
 
 class Visit(Protocol):
@@ -103,6 +118,7 @@ class Hub:
         self.buffer: Final = read_buffer()
         self.table: Final = RouteTable(limits)
         self.sessions: Final[dict[SessionId, Session]] = {}
+        self.registry: Registry = LocalRegistry(self.table, self, clock, entropy)
         self._sessions_of: Final[dict[TokenId, set[Session]]] = {}
         self.visits: Final[set[Visit]] = set()
         self.connections: Final[set[Abortable]] = set()
@@ -114,7 +130,6 @@ class Hub:
         self._connections_possible: Final = connections_possible
         self._visits_of: Final[Counter[str]] = Counter()
         self._strangers_of: Final[Counter[str]] = Counter()
-        self._sessions_begun = 0
         self._something_left: Final = asyncio.Event()
 
     # For a server that shuts down.
@@ -132,11 +147,6 @@ class Hub:
             await self._something_left.wait()
 
     # For one connection.
-
-    def next_session(self) -> SessionId:
-        """A number no session of this process had before."""
-        self._sessions_begun += 1
-        return SessionId(self._sessions_begun)
 
     def next_id_prefix(self) -> str:
         """Sixteen characters that no other connection's request IDs begin with."""
@@ -198,6 +208,10 @@ class Hub:
         if not others:
             del self._sessions_of[token]
         return True
+
+    def holder(self, number: SessionId) -> Session | None:
+        """The session, while it lives."""
+        return self.sessions.get(number)
 
     def visitors_of(self, token: TokenId) -> int:
         """Streams of visitors open now over all sessions of one token."""

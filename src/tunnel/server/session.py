@@ -14,7 +14,7 @@ from tunnel.core.link.preface import StreamPreface, encode_preface
 from tunnel.core.link.server_side import ServerConversation, ServerEvent
 from tunnel.core.mux.errors import CannotOpen, StreamLimitReached
 from tunnel.core.mux.session import Role
-from tunnel.core.route.errors import describe as describe_route
+from tunnel.core.route.granting import Denial
 from tunnel.core.route.table import Lease
 from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.rights import permits
@@ -24,9 +24,8 @@ from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
 from tunnel.observe.events import LinkRefused, NameGranted, SessionEnded, SessionOpened
-from tunnel.server.granting import Granting, expose
-from tunnel.server.hub import Hub
-from tunnel.server.public import PublicConnection
+from tunnel.server.hub import Hub, Tenant
+from tunnel.server.registry import Holder
 
 SOFTWARE: Final = f"tunnel {__version__}"
 
@@ -51,7 +50,10 @@ class AgentSession:
         self._conversation: Final = ServerConversation(hub.limits, now)
         self._began_at: Final = now
         self._alarm: Final = Alarm(hub.loop, self)
-        self._id: Final[SessionId] = hub.next_session()
+        self._id = SessionId(0)
+        """Nought until the registry has opened the session."""
+        self._presented: Token | None = None
+        """Verified, while the registry is asked."""
         self.link: Final = Link(Role.SERVER, hub.limits, self, hub.loop, hub.buffer)
         self._control: StreamId | None = None
         self._token: Token | None = None
@@ -89,17 +91,17 @@ class AgentSession:
 
     def on_peer_leaving(self, now: Instant) -> None:
         """The agent takes no new visitors: its names are without an agent at once, what runs may finish."""
-        self._hub.table.drop_session(self._id, now)
+        self._hub.registry.drop(self._id)
         self._leases.clear()
         for handler in self.link.handlers():
-            if isinstance(handler, PublicConnection):
+            if isinstance(handler, Tenant):
                 handler.on_agent_leaving(now)
 
     def on_link_closed(self, reason: str, now: Instant) -> None:
         """The link is over, and with it all that this session held."""
         self._is_over = True
         self._alarm.cancel()
-        self._hub.table.drop_session(self._id, now)
+        self._hub.registry.drop(self._id)
         self._leases.clear()
         self._recognise()
         token = self._token
@@ -168,7 +170,7 @@ class AgentSession:
         self._conversation.fence(lease.endpoint, detail)
         self._say()
         for handler in self.link.handlers():
-            if isinstance(handler, PublicConnection) and handler.holds(lease):
+            if isinstance(handler, Tenant) and handler.holds(lease):
                 handler.on_fenced(now)
 
     def supersede(self) -> None:
@@ -203,6 +205,54 @@ class AgentSession:
             self._end("the token expired")
         return self._expiry(now)
 
+    # The registry.
+
+    @property
+    def peer(self) -> str:
+        """Where the agent dialled from."""
+        return str(self._peer)
+
+    def on_opened(self, session: SessionId, retired: Holder | None, now: Instant) -> None:
+        """The hello is believed; an older link of the same agent process ends."""
+        hub, token = self._hub, self._presented
+        if self._is_over or token is None:
+            hub.registry.drop(session)
+            return
+        self._id = session
+        self._token = token
+        self._recognise()
+        hub.begin(session, self, token.token_id)
+        if retired is not None:
+            retired.supersede()
+        limits = hub.limits
+        self._conversation.welcome(
+            session, int(limits.heartbeat_seconds * 1000), int(limits.heartbeat_deadline_seconds * 1000), SOFTWARE
+        )
+        hub.events.emit(SessionOpened(session, token.account.hex(), str(self._peer)))
+        self._alarm.set_by(self._expiry(now))
+        self._say()
+
+    def on_open_refused(self, detail: str) -> None:
+        """The token holds as many links as it may."""
+        self._conversation.refuse(RefusalCode.TOO_MANY_SESSIONS, detail)
+        self._turn_away("too-many-sessions", detail)
+
+    def on_granted(self, lease: Lease, now: Instant) -> bool:
+        """The endpoint has its name; False when the agent does not want it any more."""
+        url = self._hub.url_of_names.replace("NAME", lease.name)
+        if self._is_over or not self._conversation.grant(lease.endpoint, lease.name, url, lease.epoch):
+            return False
+        self._leases[lease.endpoint] = lease
+        self._hub.events.emit(NameGranted(self._id, lease.name, lease.epoch))
+        # Queued before a fence: a request that it cuts off may be repeated on this link, behind the grant.
+        self._say()
+        return True
+
+    def on_denied(self, endpoint: EndpointId, denial: Denial) -> None:
+        """The endpoint gets no name."""
+        self._conversation.deny(endpoint, denial.code, denial.detail)
+        self._say()
+
     # Helpers.
 
     def _answer(self, event: ServerEvent, now: Instant) -> None:
@@ -212,11 +262,11 @@ class AgentSession:
             case Expose():
                 token = self._token
                 if token is not None:
-                    self._expose(event, token, now)
+                    self._hub.registry.expose(self._id, self, token, event)
             case Withdraw(endpoint=endpoint):
                 lease = self._leases.pop(endpoint, None)
                 if lease is not None:
-                    self._hub.table.withdraw(lease.name, lease.epoch)
+                    self._hub.registry.withdraw(lease)
             case Health():
                 pass
             case _:
@@ -235,48 +285,8 @@ class AgentSession:
             self._conversation.refuse(RefusalCode.SHUTTING_DOWN, "the server is shutting down")
             self._turn_away("shutting-down", "the server is shutting down")
             return
-        token = value_of(verified)
-        opened = hub.table.open_session(self._id, token, hello.instance)
-        if not isinstance(opened, Success):
-            detail = describe_route(error_of(opened))
-            self._conversation.refuse(RefusalCode.TOO_MANY_SESSIONS, detail)
-            self._turn_away("too-many-sessions", detail)
-            return
-        self._token = token
-        self._recognise()
-        hub.begin(self._id, self, token.token_id)
-        retired = value_of(opened).retired
-        previous = None if retired is None else hub.sessions.get(retired)
-        if previous is not None:
-            previous.supersede()
-        limits = hub.limits
-        self._conversation.welcome(
-            self._id, int(limits.heartbeat_seconds * 1000), int(limits.heartbeat_deadline_seconds * 1000), SOFTWARE
-        )
-        hub.events.emit(SessionOpened(self._id, token.account.hex(), str(self._peer)))
-        self._alarm.set_by(self._expiry(hub.clock.now()))
-
-    def _expose(self, asked: Expose, token: Token, now: Instant) -> None:
-        hub = self._hub
-        granting = Granting(hub.table, token, self._id, str(self._peer), hub.clock.unix(), now)
-        decided = expose(asked, granting, hub.entropy.random_bytes(16))
-        if not isinstance(decided, Success):
-            denied = error_of(decided)
-            self._conversation.deny(asked.endpoint, denied.code, denied.detail)
-            return
-        lease, fenced = value_of(decided).lease, value_of(decided).fenced
-        url = hub.url_of_names.replace("NAME", lease.name)
-        if self._conversation.grant(asked.endpoint, lease.name, url, lease.epoch):
-            self._leases[asked.endpoint] = lease
-            hub.events.emit(NameGranted(self._id, lease.name, lease.epoch))
-            # Queued before the fence: a request that it cuts off may be repeated on this link, behind the grant.
-            self._say()
-        else:
-            # Withdrawn in the same breath; the lease that it replaced has ended all the same.
-            hub.table.withdraw(lease.name, lease.epoch)
-        previous = None if fenced is None else hub.sessions.get(fenced.session)
-        if fenced is not None and previous is not None:
-            previous.fence(fenced, f"a newer link with the same token took {lease.name}", now)
+        self._presented = value_of(verified)
+        hub.registry.open(self, value_of(verified), hello)
 
     def _turn_away(self, code: str, detail: str) -> None:
         if not self._is_over:
