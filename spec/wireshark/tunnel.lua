@@ -16,7 +16,7 @@ local HEADER_BYTES = 12
 local DATA, UPDATE, PING, AWAY = 0, 1, 2, 3
 local SYN, ACK, FIN, RST = 1, 2, 4, 8
 local CONTROL = 1
-local LINK_VERSION = 1
+local LINK_VERSION = 2
 local FRAME_BYTES_MAX = 1048576 -- beyond this a length is a fault, not something to wait for
 local MESSAGE_BYTES_MAX = 4096
 local HEAD_BYTES_SHOWN = 8192
@@ -37,17 +37,22 @@ local DENIALS = {
     [6] = "shutting down",
 }
 local KINDS = { [1] = "HTTP", [2] = "TCP", [4] = "TLS" }
+local SHARES = { [0] = "alone", [1] = "pool" }
+local STATES = { [0] = "down", [1] = "up" }
 local HOST_RULES = { [0] = "rewrite", [1] = "keep", [2] = "value" }
 
 -- Fields of a message in order: name, type, bytes (text: characters at most), values when the set of them is closed.
 local MESSAGES = {
     [0x01] = { "Hello", {
         { "version", "uint", 2 }, { "instance", "bytes", 16 }, { "token", "bytes", 240 }, { "software", "text", 64 },
+        { "link", "uint", 1 },
     } },
     [0x02] = { "Expose", {
         { "endpoint", "uint", 4 }, { "kind", "uint", 1, KINDS }, { "name", "text", 255 }, { "host_rule", "rule", 261 },
+        { "port", "uint", 2 }, { "share", "uint", 1, SHARES },
     } },
     [0x03] = { "Withdraw", { { "endpoint", "uint", 4 } } },
+    [0x04] = { "Health", { { "endpoint", "uint", 4 }, { "state", "uint", 1, STATES }, { "detail", "text", 512 } } },
     [0x81] = { "Welcome", {
         { "session", "uint", 8 }, { "heartbeat_ms", "uint", 4 }, { "deadline_ms", "uint", 4 }, { "software", "text", 64 },
     } },
@@ -89,6 +94,8 @@ local f = {
     preface_endpoint = ProtoField.uint32("tunnel.preface.endpoint", "Endpoint"),
     preface_port = ProtoField.uint16("tunnel.preface.port", "Visitor's port"),
     preface_address = ProtoField.string("tunnel.preface.address", "Visitor's address"),
+    preface_public_port = ProtoField.uint16("tunnel.preface.public_port", "Public port"),
+    preface_public_address = ProtoField.string("tunnel.preface.public_address", "Public address"),
     reply = ProtoField.none("tunnel.reply", "Reply"),
     reply_version = ProtoField.uint8("tunnel.reply.version", "Version"),
     reply_code = ProtoField.uint8("tunnel.reply.code", "Code", base.DEC, REPLIES),
@@ -178,9 +185,15 @@ end
 local function preface_of(half)
     local held = half.held
     if #held >= 1 and held:byte(1) ~= 1 then return { raw = held, fault = "a preface of another version" } end
-    if #held >= 9 and uint_of(held, 8, 2) > 64 then return { raw = held, fault = "an address that is too long" } end
-    if #held < 9 or #held < 9 + uint_of(held, 8, 2) then return nil end
-    return { raw = held:sub(1, 9 + uint_of(held, 8, 2)) }
+    local till = 5 -- version and endpoint; then port and address twice, of the visitor and of what it connected to
+    for _ = 1, 2 do
+        if #held < till + 4 then return nil end
+        local size = uint_of(held, till + 3, 2)
+        if size > 64 then return { raw = held, fault = "an address that is too long" } end
+        till = till + 4 + size
+    end
+    if #held < till then return nil end
+    return { raw = held:sub(1, till) }
 end
 
 local function reply_of(half)
@@ -301,6 +314,9 @@ local function show_preface(tree, payload, preface)
     node:add(f.preface_port, range(5, 2))
     local after, address = add_text(node, f.preface_address, range, 7, 64)
     if not after then return fault(node, "the address") end
+    node:add(f.preface_public_port, range(after, 2))
+    local till = add_text(node, f.preface_public_address, range, after + 2, 64)
+    if not till then return fault(node, "the public address") end
     if range(1, 4):uint() == 0 then return fault(node, "endpoint 0") end
     node:append_text(": endpoint " .. range(1, 4):uint() .. ", visitor " .. address .. ":" .. range(5, 2):uint())
     return "Preface"
