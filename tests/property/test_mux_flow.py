@@ -8,6 +8,7 @@ from mux_support import (
     DATA,
     FIN,
     RST,
+    START,
     SYN,
     UPDATE,
     WINDOW,
@@ -144,10 +145,10 @@ def test_credit_is_granted_when_bytes_have_left_and_half_a_window_is_owed() -> N
     stream = accepted(session, 1)
     hear(session, data(1, bytes(WINDOW)))
     assert not session.has_output
-    session.return_credit(stream, WINDOW // 2 - 1)
+    session.return_credit(stream, WINDOW // 2 - 1, START)
     assert not session.has_output
-    session.return_credit(stream, 1)
-    session.return_credit(stream, 5)
+    session.return_credit(stream, 1, START)
+    session.return_credit(stream, 5, START)
     assert session.unread == WINDOW // 2 - 5
     assert sent(session) == [(UPDATE, 0, 1, WINDOW // 2 + 5, b"")]
     hear(session, data(1, bytes(WINDOW // 2 + 5)))
@@ -159,11 +160,11 @@ def test_credit_that_was_never_received_cannot_be_returned() -> None:
     session = server()
     stream = accepted(session, 1)
     hear(session, data(1, bytes(10)))
-    session.return_credit(stream, 10 * WINDOW)
-    session.return_credit(stream, -1)
+    session.return_credit(stream, 10 * WINDOW, START)
+    session.return_credit(stream, -1, START)
     assert session.unread == 0
     hear(session, data(1, bytes(WINDOW - 10)))
-    session.return_credit(stream, 10 * WINDOW)
+    session.return_credit(stream, 10 * WINDOW, START)
     assert sent(session) == [(UPDATE, 0, 1, WINDOW, b"")]
 
 
@@ -172,7 +173,7 @@ def test_a_peer_that_has_ended_is_granted_nothing() -> None:
     session = server()
     stream = accepted(session, 1)
     hear(session, data(1, bytes(WINDOW), FIN))
-    session.return_credit(stream, WINDOW)
+    session.return_credit(stream, WINDOW, START)
     assert session.unread == 0
     assert not session.has_output
 
@@ -202,7 +203,7 @@ def test_a_narrower_window_is_the_initial_one() -> None:
     session = server(Limits(stream_window_bytes=1000))
     accepted(session, 1)
     hear(session, data(1, bytes(WINDOW)))
-    session.return_credit(StreamId(1), WINDOW)
+    session.return_credit(StreamId(1), WINDOW, START)
     assert sent(session) == [(UPDATE, 0, 1, WINDOW, b"")]
 
 
@@ -227,7 +228,7 @@ def test_bytes_that_were_taken_do_not_count() -> None:
     stream = accepted(session, 1)
     for _ in range(10):
         hear(session, data(1, bytes(900)))
-        session.return_credit(stream, 900)
+        session.return_credit(stream, 900, START)
     assert session.live_streams == 1
 
 

@@ -56,7 +56,7 @@ def act(session: Session, command: str, stream: StreamId, number: int) -> None:
         case "reset":
             session.reset(stream)
         case "return":
-            session.return_credit(stream, number)
+            session.return_credit(stream, number, now)
         case "away":
             session.go_away(number // 100)
         case "ping":

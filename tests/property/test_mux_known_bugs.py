@@ -289,9 +289,9 @@ def test_a17_no_credit_before_the_reader_has_taken_the_bytes() -> None:
     session = server()
     stream = accepted(session, 1)
     hear(session, data(1, bytes(WINDOW)))
-    session.return_credit(stream, 1)
+    session.return_credit(stream, 1, START)
     assert not session.has_output
-    session.return_credit(stream, WINDOW - 1)
+    session.return_credit(stream, WINDOW - 1, START)
     assert sent(session) == [(UPDATE, 0, 1, WINDOW, b"")]
 
 
@@ -312,7 +312,7 @@ def test_a17_two_ends_that_fill_each_others_windows_do_not_deadlock() -> None:
             for event in link.read(side, 65_536):
                 if isinstance(event, StreamData):
                     arrived[side] += len(event.data)
-                    link.ends[side].return_credit(event.stream, len(event.data))
+                    link.ends[side].return_credit(event.stream, len(event.data), START)
         if not moved:
             break
     assert arrived == [10 * WINDOW, 10 * WINDOW]
@@ -367,7 +367,7 @@ def test_a21_no_update_changes_what_is_accounted() -> None:
     for size in (1, WINDOW // 2, 7, WINDOW // 2 - 8, WINDOW // 2 + 1, 100):
         hear(session, data(1, bytes(size)))
         arrived += size
-        session.return_credit(stream, size)
+        session.return_credit(stream, size, START)
         granted += sum(delta for kind, _, _, delta, _ in sent(session) if kind == UPDATE)
         assert arrived <= granted <= arrived + WINDOW
 
@@ -385,7 +385,7 @@ def test_a22_one_stalled_reader_leaves_99_others_unaffected() -> None:
     for _ in range(3):
         for stream in others:
             assert hear(session, data(stream, bytes(1000))) == [("data", stream, bytes(1000))]
-            session.return_credit(stream, 1000)
+            session.return_credit(stream, 1000, START)
             queue(session, stream, b"answer")
         assert [stream for kind, _, stream, _, _ in sent(session) if kind == DATA] == others
 

@@ -42,6 +42,9 @@ LIMITS = Limits(
     stream_queue_bytes=50_000,
     session_buffer_bytes_max=2 * WINDOW,
     stream_window_bytes=WINDOW + 1000,
+    stream_window_bytes_max=3 * WINDOW,
+    stream_window_bytes_min=3000,
+    session_growth_bytes_max=4 * WINDOW,
 )
 ENDS = st.sampled_from([0, 1])
 PICKS = st.integers(0, 99)
@@ -147,7 +150,7 @@ class TwoEnds(RuleBasedStateMachine):
             return
         half = self.lines[stream].halves[1 - end]
         size = min(size, half.heard - half.returned)
-        self.session(end).return_credit(stream, size)
+        self.session(end).return_credit(stream, size, self.now)
         half.returned += size
 
     @rule(end=ENDS, room=st.one_of(st.integers(0, 30), st.integers(0, 100_000)))
@@ -171,6 +174,11 @@ class TwoEnds(RuleBasedStateMachine):
             if self.now < self.session(end).heard_at + LIMITS.heartbeat_deadline_seconds:
                 assert self.session(end).on_time(self.now) == Success(None)
                 assert self.session(end).next_deadline() > self.now
+
+    @rule(end=ENDS)
+    def ask(self, end: int) -> None:
+        """Measure the round trip, without which no window grows."""
+        self.session(end).ping(self.now)
 
     @rule(end=ENDS, chance=st.integers(0, 29))
     def go_away(self, end: int, chance: int) -> None:
@@ -250,21 +258,25 @@ class TwoEnds(RuleBasedStateMachine):
 
     @invariant()
     def credit_is_conserved(self) -> None:
-        """Credit, unread and owed are the window, but for the rest of a frame that is still arriving."""
+        """Credit, unread and owed are the window, but for the rest of a frame that arrives; windows are their sum."""
         for end in (0, 1):
-            held = 0
+            held = granted = 0
             for stream, live in self.session(end)._table.live.items():  # noqa: SLF001 - the same look
                 half = self.lines[stream].halves[1 - end]
                 window = live.receive_window
                 held += window.unread
                 assert window.unread == half.heard - half.returned
                 known = window.credit + window.unread + window.owed
-                assert known <= LIMITS.stream_window_bytes
-                assert known + LIMITS.frame_bytes_sent_max >= LIMITS.stream_window_bytes
+                granted += window.size
+                assert window.target <= window.size <= LIMITS.stream_window_bytes_max
+                assert known <= window.size <= known + LIMITS.frame_bytes_sent_max
                 other = self.session(1 - end)._table.live.get(stream)  # noqa: SLF001 - the same look
                 if other is not None:
                     assert other.send_window.credit <= known
             assert held == self.session(end).unread
+            assert granted == self.session(end).granted
+            most = LIMITS.stream_window_bytes * self.session(end).live_streams + LIMITS.session_growth_bytes_max
+            assert granted <= most
 
     def move_everything(self) -> int:
         """Carry all output across, take all bytes; how many moved."""
@@ -278,7 +290,7 @@ class TwoEnds(RuleBasedStateMachine):
                 self.hear(end, event)
             for stream in self.usable(end):
                 half = self.lines[stream].halves[1 - end]
-                self.session(end).return_credit(stream, half.heard - half.returned)
+                self.session(end).return_credit(stream, half.heard - half.returned, self.now)
                 half.returned = half.heard
             self.settle(end)
         return moved
@@ -301,7 +313,7 @@ class TwoEnds(RuleBasedStateMachine):
         assert first.unread == second.unread == 0
 
 
-@pytest.mark.shows("MUX-FLOW-002", "MUX-FLOW-006", "MUX-STREAM-010", "MUX-STREAM-013", "MUX-FRAME-006")
+@pytest.mark.shows("MUX-FLOW-002", "MUX-FLOW-006", "MUX-STREAM-010", "MUX-FLOW-011", "MUX-STREAM-013", "MUX-FRAME-006")
 def test_two_ends_agree_at_every_step_and_come_to_rest() -> None:
     run_state_machine_as_test(TwoEnds, settings=settings(max_examples=100, stateful_step_count=80, deadline=None))
 
@@ -325,5 +337,5 @@ def test_a_megabyte_passes_through_a_window_of_a_quarter(chunk: int) -> None:
         for event in link.read(1, chunk):
             if isinstance(event, StreamData):
                 arrived += event.data
-                reader.return_credit(event.stream, len(event.data))
+                reader.return_credit(event.stream, len(event.data), START)
     assert bytes(arrived) == PATTERN[:total]

@@ -231,6 +231,6 @@ def test_a_reset_stream_that_was_owed_credit_is_left_out() -> None:
     session = server()
     stream = accepted(session, 1)
     hear(session, data(1, bytes(WINDOW)))
-    session.return_credit(stream, WINDOW)
+    session.return_credit(stream, WINDOW, START)
     session.reset(stream)
     assert sent(session) == [(UPDATE, RST, 1, 0, b"")]

@@ -242,13 +242,13 @@ def test_a_stream_closed_by_both_sides_leaves_nothing_behind() -> None:
     session = server()
     stream = accepted(session, 1)
     hear(session, data(1, bytes(200_000), FIN))
-    session.return_credit(stream, 10)
+    session.return_credit(stream, 10, START)
     queue(session, stream, b"bye")
     session.end(stream)
     assert session.live_streams == 1
     assert sent(session) == [(DATA, FIN, 1, 3, b"bye")]
     assert session.live_streams == session.unread == session.queued(stream) == 0
-    session.return_credit(stream, 199_990)
+    session.return_credit(stream, 199_990, START)
     session.reset(stream)
     assert session.unread == 0
     assert not session.has_output
@@ -261,7 +261,7 @@ def test_a_stream_that_closes_with_a_window_update_waiting_sends_none() -> None:
     session.end(stream)
     sent(session)
     hear(session, data(1, bytes(200_000)))
-    session.return_credit(stream, 200_000)
+    session.return_credit(stream, 200_000, START)
     assert session.has_output
     assert hear(session, data(1, b"", FIN)) == [("ended", 1)]
     assert not session.has_output
@@ -306,7 +306,7 @@ def test_commands_for_streams_that_never_were_do_nothing() -> None:
     assert session.send(ghost, b"x") == Failure(StreamGone(ghost))
     session.end(ghost)
     session.reset(ghost)
-    session.return_credit(ghost, 5)
+    session.return_credit(ghost, 5, START)
     assert session.queued(ghost) == 0
     assert not session.has_output
 

@@ -150,7 +150,7 @@ def play(session: Session, step: Step, cut: int) -> tuple[list[Event], str | Non
         session.reset(StreamId(step["reset"]))
     elif "return_credit" in step:
         stream, count = step["return_credit"]
-        session.return_credit(StreamId(stream), count)
+        session.return_credit(StreamId(stream), count, START)
     elif "go_away" in step:
         session.go_away(step["go_away"])
     else:

@@ -24,6 +24,9 @@ _COUNT: Final = Range(1, 1_000_000)
 
 _PARTICULAR: Final = {
     "stream_window_bytes": Range(256 * KIB, 64 * MIB),  # yamux: a window starts at 256 KiB and cannot shrink
+    "stream_window_bytes_max": Range(256 * KIB, 1 * GIB),
+    "stream_window_bytes_min": Range(1 * KIB, 256 * KIB),
+    "session_growth_bytes_max": Range(0, 64 * GIB),  # 0: no window grows
     "session_buffer_bytes_max": Range(1 * MIB, 64 * GIB),
     "frame_bytes_sent_max": Range(1 * KIB, 1 * MIB),
     "frame_bytes_max": Range(16 * KIB, 64 * MIB),  # other implementations send up to 16 KiB in one frame
@@ -46,6 +49,7 @@ NEVER_MORE_THAN: Final = (
     ("target_bytes_max", "head_bytes_max"),
     ("frame_bytes_sent_max", "frame_bytes_max"),
     ("stream_window_bytes", "session_buffer_bytes_max"),
+    ("stream_window_bytes", "stream_window_bytes_max"),
     ("heartbeat_seconds", "heartbeat_deadline_seconds"),
     ("reconnect_seconds_min", "reconnect_seconds_max"),
 )

@@ -179,7 +179,7 @@ class Link:
 
     def return_credit(self, stream: StreamId, count: int) -> None:
         """Let the peer send `count` more bytes: as many have left us."""
-        self._session.return_credit(stream, count)
+        self._session.return_credit(stream, count, Instant(monotonic()))
         if self._session.has_output:
             self._flush_soon()
 
@@ -217,7 +217,11 @@ class Link:
             return
         stream.set_write_buffer_limits(high=_WRITE_HIGH_BYTES, low=_WRITE_LOW_BYTES)
         keep_unsent_below(stream, _UNSENT_BYTES)
-        self._owner.on_link_up(self, Instant(monotonic()))
+        now = Instant(monotonic())
+        self._owner.on_link_up(self, now)
+        if not self._is_closed:
+            # Now, while nothing waits: the nearest to the true round trip that will ever be measured.
+            self._session.ping(now)
         self._alarm.set_by(self._session.next_deadline())
         self._flush_soon()
 
@@ -306,7 +310,7 @@ class Link:
                 handler = self._handlers.get(event.stream)
                 if handler is None:
                     # Left by FIN, and its peer goes on: whoever stops consuming sends RST, behind what is queued.
-                    self._session.return_credit(event.stream, len(event.data))
+                    self._session.return_credit(event.stream, len(event.data), now)
                     self.break_off(event.stream)
                 else:
                     handler.on_stream_data(event.data, now)

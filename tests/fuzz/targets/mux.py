@@ -136,7 +136,7 @@ def fuzz_session(data: bytes) -> None:
             now = Instant(now + actions.byte() / 16)
             _tick(session, now)
         else:
-            _command(session, owner, verb, actions)
+            _command(session, owner, verb, actions, now)
         _check(session, owner)
     left = session.live_streams
     session.take_events()
@@ -178,7 +178,7 @@ def _tick(session: Session, now: Instant) -> None:
         assert session.next_deadline() > now
 
 
-def _command(session: Session, owner: _Owner, verb: int, actions: _Actions) -> None:
+def _command(session: Session, owner: _Owner, verb: int, actions: _Actions, now: Instant) -> None:
     stream = StreamId(actions.byte() % 8)
     if verb == 5:
         opened = session.open_stream()
@@ -195,7 +195,7 @@ def _command(session: Session, owner: _Owner, verb: int, actions: _Actions) -> N
     elif verb == 8:
         kind = actions.byte()
         if kind & 1:
-            session.return_credit(stream, actions.byte())
+            session.return_credit(stream, actions.byte(), now)
         elif kind & 2:
             session.go_away(kind >> 6)
         elif not session.is_over:

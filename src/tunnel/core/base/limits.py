@@ -85,7 +85,15 @@ class Limits:
     frame_bytes_sent_max: int = 16 * KIB
     """A DATA frame we send: one TLS record, so that a small exchange never waits behind more."""
     stream_window_bytes: int = 256 * KIB
-    """Receive window of a stream, which is also what it may buffer; the initial window of the yamux specification."""
+    """Receive window that a stream begins with; the initial window of the yamux specification, which allows no less."""
+    stream_window_bytes_max: int = 16 * MIB
+    """What it may grow to for a reader that keeps up: 160 MB/s at a round trip of 100 ms. As @libp2p/yamux has it."""
+    stream_window_bytes_min: int = 16 * KIB
+    """What it may fall to when a session holds too much: one frame, so that the stream still moves."""
+    session_growth_bytes_max: int = 64 * MIB
+    """What all receive windows of one link may grow beyond those that their streams began with: four full ones."""
+    reader_stall_seconds: float = 1.0
+    """For how long half a grown window may wait for its reader before it is halved; longer than a loss takes."""
     session_buffer_bytes_max: int = 64 * MIB
     """Bytes received on one link and not yet taken by their readers, over all streams."""
     stream_queue_bytes: int = 64 * KIB

@@ -26,6 +26,7 @@ from tunnel.core.mux.outbox import Outbox
 from tunnel.core.mux.reader import FrameReader
 from tunnel.core.mux.role import Role
 from tunnel.core.mux.table import StreamTable
+from tunnel.core.mux.tuning import WindowTuner
 
 if TYPE_CHECKING:
     from tunnel.core.mux.stream import Stream
@@ -47,8 +48,9 @@ class Session:
         self._limits: Final = limits
         self._reader: Final = FrameReader(limits.frame_bytes_max)
         self._outbox: Final = Outbox(limits.frame_bytes_sent_max, limits.stream_queue_bytes)
-        self._table: Final = StreamTable(role, limits, self._outbox, first_id)
         self._keepalive: Final = Keepalive(limits.heartbeat_seconds, limits.heartbeat_deadline_seconds, now)
+        tuner = WindowTuner(limits, self._keepalive)
+        self._table: Final = StreamTable(role, limits, self._outbox, tuner, first_id)
         self._inbound: Final = Inbound(limits, self._table, self._outbox, self._keepalive)
         self._events: list[Event] = []
         self._is_over = False
@@ -84,6 +86,16 @@ class Session:
     def unread(self) -> int:
         """Bytes told as data of live streams and not given back by `return_credit`."""
         return self._table.unread
+
+    @property
+    def granted(self) -> int:
+        """All receive windows together: what nobody has taken, what the peer may still send, what it will be let."""
+        return self._table.tuner.granted
+
+    @property
+    def rtt_seconds(self) -> float:
+        """The smallest round trip measured lately; negative before the first."""
+        return self._keepalive.rtt_seconds
 
     @property
     def violations(self) -> int:
@@ -181,11 +193,16 @@ class Session:
         if live is not None and not self._is_over:
             self._table.abandon(live)
 
-    def return_credit(self, stream: StreamId, count: int) -> None:
-        """Say that `count` received bytes have left us; the peer hears of it when half its window is owed."""
+    def return_credit(self, stream: StreamId, count: int, now: Instant) -> None:
+        """Say that `count` received bytes have left us; the peer hears of it when half its window is owed.
+
+        How fast they leave sets how wide the window is, so a busy link is asked for its round trip now and then.
+        """
         live = self._table.live.get(stream)
-        if live is not None and not self._is_over:
-            self._table.release(live, count)
+        if live is None or self._is_over:
+            return
+        if self._table.release(live, count, now) and self._keepalive.is_measure_due(now):
+            self.ping(now)
 
     def go_away(self, code: int) -> None:
         """Take no new streams: with code 0 the open ones go on, with any other the session is over at once."""

@@ -29,12 +29,12 @@ class Stream:
         "send_window",
     )
 
-    def __init__(self, stream: StreamId, opening: int, window_bytes: int) -> None:
+    def __init__(self, stream: StreamId, opening: int, window: ReceiveWindow) -> None:
         self.id: Final = stream
         self.opening = opening  # SYN or ACK until that flag has been sent
         self.queue: Final = SendQueue()
         self.send_window: Final = SendWindow()
-        self.receive_window: Final = ReceiveWindow(window_bytes)
+        self.receive_window: Final = window
         self.is_ending = False  # our side wants FIN after the queue
         self.has_sent_fin = False
         self.peer_ended = False
@@ -53,11 +53,6 @@ class Stream:
     def is_closed(self) -> bool:
         """Whether both FINs have passed."""
         return self.has_sent_fin and self.peer_ended
-
-    @property
-    def is_update_due(self) -> bool:
-        """Whether the peer should hear of more credit; one that has ended would not use it."""
-        return not self.peer_ended and self.receive_window.is_update_due
 
     def write_data(self, parts: list[bytes], payload_max: int) -> int:
         """Append one Data frame, with FIN when it is the last, while `is_sendable`; how many bytes the frame has."""
