@@ -4,11 +4,11 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Protocol, final
 
 from bench.failure import BenchError
 
@@ -17,6 +17,18 @@ NAME: Final = "demo"
 _START_SECONDS_MAX: Final = 20.0
 _PROGRAM: Final = (sys.executable, "-c", "from tunnel.cli.main import main; main()")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Place(Protocol):
+    """Where something listens."""
+
+    @property
+    def host(self) -> str:
+        """An address."""
+
+    @property
+    def port(self) -> int:
+        """A TCP port."""
 
 
 @final
@@ -40,13 +52,26 @@ def resident_bytes(pid: int) -> int:
 
 
 @asynccontextmanager
-async def pair(local: int, folder: Path) -> AsyncIterator[Pair]:
-    """Both processes, exposing the local port; they are stopped at the end."""
+async def pair(
+    local: int,
+    folder: Path,
+    *,
+    flags: tuple[str, ...] = (),
+    between: Callable[[int], AbstractAsyncContextManager[Place]] | None = None,
+) -> AsyncIterator[Pair]:
+    """Both processes, exposing the local port; they are stopped at the end.
+
+    Both get `flags`; what `between` makes of the agents' port is what the agent dials.
+    """
     state, token = folder / "state", folder / "token"
     anywhere = ("--public", f"{LOOPBACK}:0", "--agents", f"{LOOPBACK}:0")
     serve = ("server", "--domain", "localhost", *anywhere, "--state", str(state), "--quiet", "--output", "json")
-    async with _running(*serve) as server:
+    async with _running(*serve, *flags) as server, AsyncExitStack() as until:
         ready = await _ready(server)
+        agents = ready["agents"]
+        if between is not None:
+            place = await until.enter_async_context(between(int(agents.rpartition(":")[2])))
+            agents = f"{place.host}:{place.port}"
         minted = await asyncio.create_subprocess_exec(
             *_PROGRAM, "token", "mint", "--state", str(state), "--name", "*", "--out", str(token),
             stderr=asyncio.subprocess.DEVNULL,
@@ -55,7 +80,7 @@ async def pair(local: int, folder: Path) -> AsyncIterator[Pair]:
             message = "no token was minted"
             raise BenchError(message)
         trust = ("--token-file", str(token), "--ca", str(state / "ca.pem"), "--quiet", "--output", "json")
-        async with _running("http", str(local), "--name", NAME, "--server", ready["agents"], *trust) as agent:
+        async with _running("http", str(local), "--name", NAME, "--server", agents, *trust, *flags) as agent:
             url = (await _ready(agent))["url"]
             host = url.removeprefix("http://").removesuffix("/")
             yield Pair(int(host.rpartition(":")[2]), host, server.pid, agent.pid)
