@@ -129,6 +129,18 @@ def test_division_by_zero_gives_zero(number: int, divisor: int) -> None:
     assert partial.quotient(number, divisor) == (number // divisor if divisor else 0)
 
 
+@given(st.integers())
+def test_seconds_of(count: int) -> None:
+    assert partial.seconds_of(count) == min(max(count, 0), 2**53)
+
+
+@given(st.floats())
+def test_whole_seconds(seconds: float) -> None:
+    whole = partial.whole_seconds(seconds)
+    assert 0 <= whole < 2**31
+    assert not 0 <= seconds < 2**31 or whole == int(seconds)
+
+
 @given(st.binary())
 def test_text_is_decoded_or_absent(data: bytes) -> None:
     assert partial.ascii_text(data) == or_none(lambda: data.decode("ascii"))

@@ -327,6 +327,23 @@ TOKENS: Final = [token_of(1, names_max=2), token_of(2, sessions_max=2), token_of
 NAMES: Final = [Label("a"), Label("b"), Label("c"), Label("d")]
 
 
+@pytest.mark.shows("WORK-NAME-002")
+def test_a_replica_holds_what_it_is_told_and_an_agent_comes_before_its_absence() -> None:
+    table = RouteTable(replace(LIMITS, offline_names_max=2))
+    lease = Lease(claim_of(7), Epoch(40), START)
+    table.note_offline(DEMO, lease.account, START)
+    table.install(lease)
+    table.install(lease)
+    assert table.find(DEMO, START) is lease
+    table.note_offline(DEMO, lease.account, START)
+    assert table.offline_names() == []
+    assert table.remove(DEMO, Epoch(39)) is None
+    assert table.remove(DEMO, Epoch(40)) is lease
+    for name in ("a", "b", "c"):
+        table.note_offline(Label(name), lease.account, START)
+    assert [name for name, _ in table.offline_names()] == ["b", "c"]
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Sessions come, claim, withdraw and go in any order while time passes; a plain model says what must hold."""
 

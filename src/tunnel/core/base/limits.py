@@ -79,6 +79,16 @@ class Limits:
     lease_lapse_seconds: float = 60.0
     """How long such a name is kept for its account; twice the longest pause between two dials of its agent."""
 
+    # Several processes.
+    worker_answer_seconds_max: float = 5.0
+    """From fencing a lease to a worker's word that it is cut; one that is silent for longer is ended."""
+    worker_start_seconds_max: float = 30.0
+    """From starting a worker to its word that it could serve; a slow disk and a cold cache need a few seconds."""
+    respawn_seconds_max: float = 30.0
+    """The longest pause before a worker that died is replaced; the first replacement is immediate, pauses double."""
+    rest_seconds: float = 5.0
+    """How long an idle visitor connection of a worker that retires may still bring a request, which is answered."""
+
     # The link.
     frame_bytes_max: int = 1 * MIB
     """A DATA frame we accept; more than any window we grant would be a violation anyway."""

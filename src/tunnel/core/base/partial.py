@@ -106,6 +106,16 @@ def quotient(number: int, divisor: int) -> int:
     return number // divisor if divisor else 0
 
 
+def whole_seconds(seconds: float) -> int:
+    """`seconds` cut to a whole number from 0 to 2^31-1; what is no number counts as 0."""
+    return int(min(seconds, 2.0**31 - 1)) if seconds > 0 else 0
+
+
+def seconds_of(count: int) -> float:
+    """A count of whole seconds as a float, from 0 to 2^53."""
+    return float(min(max(count, 0), 1 << 53))
+
+
 def ascii_text(data: bytes) -> str | None:
     """The text of ASCII bytes, or None when a byte is above 127."""
     return data.decode("ascii") if data.isascii() else None

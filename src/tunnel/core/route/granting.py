@@ -54,12 +54,15 @@ def expose(asked: Expose, who: Granting, entropy: bytes) -> Outcome[Claimed, Den
     allowed = permits(who.token, asked.kind, name, who.unix)
     if not isinstance(allowed, Success):
         return Failure(Denial(DenialCode.NOT_PERMITTED, describe_token(error_of(allowed))))
-    claimed = who.table.claim(
-        Claim(name, who.session, asked.endpoint, asked.kind, who.token, asked.host_header, who.peer), who.now
-    )
+    claimed = who.table.claim(claim_of(asked, name, who.session, who.token, who.peer), who.now)
     if not isinstance(claimed, Success):
         return Failure(Denial(denial_code(error_of(claimed)), describe_claim(error_of(claimed))))
     return claimed
+
+
+def claim_of(asked: Expose, name: Label, session: SessionId, token: Token, peer: str) -> Claim:
+    """The claim that an agent's wish stands for, once its name is decided."""
+    return Claim(name, session, asked.endpoint, asked.kind, token, asked.host_header, peer)
 
 
 def _name_for(asked: Expose, token: Token, entropy: bytes) -> Outcome[Label, Denial]:

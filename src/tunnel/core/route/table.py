@@ -142,8 +142,7 @@ class RouteTable:
         for lease in dropped:
             self._detach(lease)
             self._offline[lease.name] = Offline(lease.account, now)
-        for name in first_keys(self._offline, len(self._offline) - self._limits.offline_names_max):
-            self._offline.pop(name, None)
+        self._forget_oldest()
         return dropped
 
     def leases(self) -> list[Lease]:
@@ -153,6 +152,32 @@ class RouteTable:
     def offline_count(self) -> int:
         """How many names are remembered as offline; never more than `limits.offline_names_max`."""
         return len(self._offline)
+
+    # A replica: the table of a process that is told by another one what holds.
+
+    def install(self, lease: Lease) -> None:
+        """Let a lease that was granted elsewhere be in force here."""
+        self.remove(lease.name, lease.epoch)
+        self._attach(lease)
+        self._offline.pop(lease.name, None)
+
+    def remove(self, name: Label, epoch: Epoch) -> Lease | None:
+        """End a lease because it has ended elsewhere; None when it is not in force here."""
+        return self.withdraw(name, epoch)
+
+    def note_offline(self, name: Label, account: AccountId, since: Instant) -> None:
+        """Remember a name that has no agent, unless it has one here."""
+        if name not in self._leases:
+            self._offline[name] = Offline(account, since)
+            self._forget_oldest()
+
+    def offline_names(self) -> list[tuple[Label, Offline]]:
+        """What is remembered, the oldest first."""
+        return list(self._offline.items())
+
+    def _forget_oldest(self) -> None:
+        for name in first_keys(self._offline, len(self._offline) - self._limits.offline_names_max):
+            self._offline.pop(name, None)
 
     def _refusal(self, asked: Claim, current: Lease | None, now: Instant) -> ClaimError | None:
         if not self._sessions.is_live(asked.session):

@@ -1,0 +1,1 @@
+"""Several processes as one server: the conversation of a supervisor, who owns the names, with its workers."""

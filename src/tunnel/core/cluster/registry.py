@@ -1,0 +1,323 @@
+"""The one authority over the names of all workers: who asks, what is decided, and who is to be told.
+
+A name passes from one agent to another in two steps. Every worker first says that not one more byte of the old lease
+passes there (`CutDone`); only then is the new lease announced. So fencing is exact over all processes.
+"""
+
+from typing import Final, final
+
+from tunnel.core.base.ids import Epoch, Instant, Label, SessionId, UnixSeconds
+from tunnel.core.base.limits import Limits
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.base.partial import whole_seconds
+from tunnel.core.cluster.errors import ClusterError, OtherVersion, OutOfTurn
+from tunnel.core.cluster.messages import (
+    CLUSTER_VERSION,
+    AskName,
+    Attend,
+    CutDone,
+    DropSession,
+    GiveUp,
+    LeaseDown,
+    LeaseEnd,
+    LeaseUp,
+    Message,
+    NameDenied,
+    NameGranted,
+    NameOffline,
+    OpenSession,
+    Ready,
+    Retire,
+    Serve,
+    SessionOpened,
+    SessionRefused,
+    Supersede,
+    SupervisorMessage,
+    WorkerDown,
+    WorkerId,
+    WorkerUp,
+)
+from tunnel.core.link.messages import DenialCode
+from tunnel.core.route.errors import describe
+from tunnel.core.route.granting import Granting, expose
+from tunnel.core.route.table import Claimed, Lease, RouteTable
+from tunnel.core.token.codec import decode_token
+from tunnel.core.token.token import Token
+
+
+@final
+class _Worker:
+    """One worker process that attends."""
+
+    def __init__(self, path: str) -> None:
+        self.path: Final = path
+        self.has_attended = False
+        self.is_ready = False
+        self.is_retiring = False
+        self.sessions: Final[set[SessionId]] = set()
+
+
+@final
+class _Member:
+    """One session of one worker."""
+
+    def __init__(self, worker: WorkerId, asked: OpenSession, token: Token) -> None:
+        self.worker: Final = worker
+        self.instance: Final = asked.instance
+        self.raw_token: Final = asked.token
+        self.token: Final = token
+        self.peer: Final = asked.peer
+
+
+@final
+class _Uncut:
+    """Whose word about which fenced lease of a name is awaited, and since when the oldest."""
+
+    def __init__(self, since: Instant) -> None:
+        self.since: Final = since
+        self.awaited: Final[set[tuple[WorkerId, Epoch]]] = set()
+
+
+@final
+class ClusterRegistry:
+    """Sessions, names and workers of one server; it lives as long as its supervisor."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits: Final = limits
+        self._table: Final = RouteTable(limits)
+        self._workers: Final[dict[WorkerId, _Worker]] = {}
+        self._members: Final[dict[SessionId, _Member]] = {}
+        self._announced: Final[dict[Epoch, LeaseUp]] = {}
+        self._waiting: Final[dict[Epoch, LeaseUp]] = {}
+        """Decided, and announced as soon as their name is in `_uncut` no more."""
+        self._uncut: Final[dict[Label, _Uncut]] = {}
+        self._output: list[tuple[WorkerId, SupervisorMessage]] = []
+        self._sessions_begun = 0
+
+    # Getters.
+
+    def is_ready(self, worker: WorkerId) -> bool:
+        """Whether the worker has said that it could serve."""
+        found = self._workers.get(worker)
+        return found is not None and found.is_ready
+
+    def session_count(self) -> int:
+        """Sessions of all workers."""
+        return len(self._members)
+
+    def names(self) -> list[str]:
+        """The names that are announced, in order."""
+        return sorted(word.name for word in self._announced.values())
+
+    def overdue(self, now: Instant) -> list[WorkerId]:
+        """Workers that have not cut a fenced lease in time: they hold others up and may still pass its bytes."""
+        late: set[WorkerId] = set()
+        for uncut in list(self._uncut.values()):
+            if now - uncut.since >= self._limits.worker_answer_seconds_max:
+                late.update(worker for worker, _ in uncut.awaited)
+        return sorted(late)
+
+    # Commands of the supervisor.
+
+    def serve(self, worker: WorkerId) -> None:
+        """Let a worker that is ready accept connections."""
+        self._say(worker, Serve())
+
+    def retire(self, worker: WorkerId) -> None:
+        """Let a worker accept nothing more and end; its agents move while their old links still serve."""
+        found = self._workers.get(worker)
+        if found is not None and not found.is_retiring:
+            found.is_retiring = True
+            self._say(worker, Retire())
+
+    def poll_output(self) -> list[tuple[WorkerId, SupervisorMessage]]:
+        """What to tell whom, in order, handed over once."""
+        output, self._output = self._output, []
+        return output
+
+    # The world.
+
+    def on_worker(self, worker: WorkerId, path: str) -> None:
+        """A worker process was started; `path` is where the others reach it."""
+        self._workers[worker] = _Worker(path)
+
+    def on_worker_lost(self, worker: WorkerId, now: Instant) -> None:
+        """A worker process is gone, and with it its sessions; a second call does nothing."""
+        lost = self._workers.pop(worker, None)
+        if lost is None:
+            return
+        for session in sorted(lost.sessions):
+            self._drop(session, now)
+        self._tell_all(WorkerDown(worker))
+        for name, uncut in list(self._uncut.items()):
+            for key in list(uncut.awaited):
+                if key[0] == worker:
+                    uncut.awaited.discard(key)
+            self._announce(name)
+
+    def receive(
+        self, worker: WorkerId, message: Message, now: Instant, unix: UnixSeconds, entropy: bytes
+    ) -> Outcome[None, ClusterError]:
+        """What a worker said; after an error it is to be ended. `entropy`: 16 bytes, for one who asks for any name."""
+        found = self._workers.get(worker)
+        if found is None:
+            return Success(None)
+        if isinstance(message, Attend) and not found.has_attended:
+            return self._attend(worker, found, message, now)
+        if not found.has_attended:
+            return Failure(OutOfTurn(message.message_kind))
+        if isinstance(message, OpenSession):
+            return self._open(worker, found, message)
+        if isinstance(message, AskName):
+            return self._ask(worker, message, now, unix, entropy)
+        return self._note(worker, found, message, now)
+
+    # Helpers.
+
+    def _note(self, worker: WorkerId, found: _Worker, message: Message, now: Instant) -> Outcome[None, ClusterError]:
+        match message:
+            case Ready():
+                found.is_ready = True
+            case GiveUp():
+                self._give_up(worker, message)
+            case DropSession():
+                if message.session in found.sessions:
+                    self._drop(message.session, now)
+            case CutDone():
+                self._cut(worker, message.epoch)
+            case _:
+                return Failure(OutOfTurn(message.message_kind))
+        return Success(None)
+
+    def _attend(self, worker: WorkerId, found: _Worker, message: Attend, now: Instant) -> Outcome[None, ClusterError]:
+        """Bring a worker up to date, and make it known to the others."""
+        if message.version != CLUSTER_VERSION:
+            return Failure(OtherVersion(message.version))
+        self._tell_all(WorkerUp(worker, found.path))
+        found.has_attended = True
+        for number, other in list(self._workers.items()):
+            if number != worker and other.has_attended:
+                self._say(worker, WorkerUp(number, other.path))
+        for word in list(self._announced.values()):
+            self._say(worker, word)
+        for name, gone in self._table.offline_names():
+            self._say(worker, NameOffline(name, gone.account, whole_seconds(now - gone.since)))
+        return Success(None)
+
+    def _open(self, worker: WorkerId, found: _Worker, message: OpenSession) -> Outcome[None, ClusterError]:
+        decoded = decode_token(message.token)
+        if not isinstance(decoded, Success):
+            return Failure(OutOfTurn(message.message_kind))
+        session = SessionId(self._sessions_begun + 1)
+        opened = self._table.open_session(session, value_of(decoded), message.instance)
+        if not isinstance(opened, Success):
+            self._say(worker, SessionRefused(message.asking, describe(error_of(opened))))
+            return Success(None)
+        self._sessions_begun = session
+        self._members[session] = _Member(worker, message, value_of(decoded))
+        found.sessions.add(session)
+        self._supersede(value_of(opened).retired)
+        self._say(worker, SessionOpened(message.asking, session))
+        return Success(None)
+
+    def _supersede(self, retired: SessionId | None) -> None:
+        """End the older link of an agent that came back; if it was asked to come back, what runs there may finish."""
+        member = None if retired is None else self._members.get(retired)
+        if retired is not None and member is not None and not self._is_retiring(member.worker):
+            self._say(member.worker, Supersede(retired))
+
+    def _ask(
+        self, worker: WorkerId, message: AskName, now: Instant, unix: UnixSeconds, entropy: bytes
+    ) -> Outcome[None, ClusterError]:
+        member = self._members.get(message.session)
+        if member is None:
+            return Success(None)  # it ended while the question was on its way
+        if member.worker != worker:
+            return Failure(OutOfTurn(message.message_kind))
+        granting = Granting(self._table, member.token, message.session, member.peer, unix, now)
+        decided = expose(message.asked, granting, entropy)
+        if isinstance(decided, Success):
+            self._grant(member, message, value_of(decided), now)
+        else:
+            denial = error_of(decided)
+            asked = message.asked
+            self._say(worker, NameDenied(message.session, asked.endpoint, denial.code, denial.detail))
+        return Success(None)
+
+    def _grant(self, member: _Member, message: AskName, claimed: Claimed, now: Instant) -> None:
+        lease = claimed.lease
+        word = LeaseUp(
+            member.worker, lease.session, lease.epoch, lease.name, member.raw_token, message.asked, member.peer
+        )
+        if claimed.fenced is not None:
+            self._end_fenced(claimed.fenced, member, now)
+        self._waiting[lease.epoch] = word
+        self._announce(lease.name)
+
+    def _end_fenced(self, fenced: Lease, by: _Member, now: Instant) -> None:
+        """Take a lease out of force for the sake of another."""
+        overtaken = self._waiting.pop(fenced.epoch, None)
+        if overtaken is not None:
+            # Never announced: its asker hears no.
+            detail = f"A newer agent with the same token took `{fenced.name}`; stop one of the two."
+            denied = NameDenied(fenced.session, fenced.endpoint, DenialCode.NAME_TAKEN, detail)
+            self._say(overtaken.worker, denied)
+            return
+        holder = self._members.get(fenced.session)
+        if holder is not None and holder.instance == by.instance and self._is_retiring(holder.worker):
+            self._take_down(fenced.epoch, fenced.name, LeaseEnd.MOVED)
+            return
+        self._take_down(fenced.epoch, fenced.name, LeaseEnd.FENCED)
+        uncut = self._uncut.get(fenced.name) or _Uncut(now)
+        uncut.awaited.update([(worker, fenced.epoch) for worker, each in self._workers.items() if each.has_attended])
+        self._uncut[fenced.name] = uncut
+
+    def _announce(self, name: Label) -> None:
+        """Let everybody know what was decided about a name, once nothing of what was before is left anywhere."""
+        uncut = self._uncut.get(name)
+        if uncut is not None and uncut.awaited:
+            return
+        self._uncut.pop(name, None)
+        for epoch, word in list(self._waiting.items()):
+            if word.name == name:
+                self._waiting.pop(epoch, None)
+                self._announced[epoch] = word
+                self._tell_all(word)
+                self._say(word.worker, NameGranted(word.session, epoch))
+
+    def _cut(self, worker: WorkerId, fenced: Epoch) -> None:
+        for name, uncut in list(self._uncut.items()):
+            uncut.awaited.discard((worker, fenced))
+            self._announce(name)
+
+    def _give_up(self, worker: WorkerId, message: GiveUp) -> None:
+        word = self._announced.get(message.epoch)
+        if word is not None and word.worker == worker:
+            self._table.withdraw(word.name, word.epoch)
+            self._take_down(word.epoch, word.name, LeaseEnd.FREE)
+
+    def _drop(self, session: SessionId, now: Instant) -> None:
+        member = self._members.pop(session, None)
+        holder = None if member is None else self._workers.get(member.worker)
+        if holder is not None:
+            holder.sessions.discard(session)
+        for lease in self._table.drop_session(session, now):
+            self._waiting.pop(lease.epoch, None)
+            self._take_down(lease.epoch, lease.name, LeaseEnd.OFFLINE)
+
+    def _take_down(self, epoch: Epoch, name: Label, end: LeaseEnd) -> None:
+        self._announced.pop(epoch, None)
+        self._tell_all(LeaseDown(epoch, name, end))
+
+    def _is_retiring(self, worker: WorkerId) -> bool:
+        found = self._workers.get(worker)
+        return found is not None and found.is_retiring
+
+    def _tell_all(self, message: SupervisorMessage) -> None:
+        for worker, each in self._workers.items():
+            if each.has_attended:
+                self._output.append((worker, message))
+
+    def _say(self, worker: WorkerId, message: SupervisorMessage) -> None:
+        if worker in self._workers:
+            self._output.append((worker, message))

@@ -1,0 +1,205 @@
+"""What one worker knows: every lease of the server in a table of its own, so that a request asks nobody.
+
+Only the supervisor's words change it. Besides, the worker's questions: each has an answer that comes later.
+"""
+
+from typing import Final, TypeAlias, final
+
+from tunnel.core.base.ids import Epoch, Instant, SessionId
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.base.partial import seconds_of
+from tunnel.core.cluster.codec import MessageReader, encode_message
+from tunnel.core.cluster.errors import ClusterError, OutOfTurn
+from tunnel.core.cluster.messages import (
+    CLUSTER_VERSION,
+    AskName,
+    Attend,
+    CutDone,
+    DropSession,
+    GiveUp,
+    LeaseDown,
+    LeaseEnd,
+    LeaseUp,
+    Message,
+    NameDenied,
+    NameGranted,
+    NameOffline,
+    OpenSession,
+    Ready,
+    Retire,
+    Serve,
+    SessionOpened,
+    SessionRefused,
+    Supersede,
+    WorkerDown,
+    WorkerId,
+    WorkerMessage,
+    WorkerUp,
+)
+from tunnel.core.link.messages import Expose, Hello
+from tunnel.core.route.granting import claim_of
+from tunnel.core.route.table import Lease, RouteTable
+from tunnel.core.token.codec import decode_token
+
+
+@final
+class LeaseGranted:
+    """The answer to a question of the session that holds `lease`."""
+
+    def __init__(self, lease: Lease) -> None:
+        self.lease: Final = lease
+
+
+@final
+class LeaseOver:
+    """A lease of any worker has ended. `end` FENCED is owed a `cut_done` once not one byte of it passes here."""
+
+    def __init__(self, lease: Lease, worker: WorkerId, end: LeaseEnd) -> None:
+        self.lease: Final = lease
+        self.worker: Final = worker
+        self.end: Final = end
+
+
+ReplicaEvent: TypeAlias = (
+    Serve
+    | Retire
+    | SessionOpened
+    | SessionRefused
+    | NameDenied
+    | Supersede
+    | WorkerUp
+    | WorkerDown
+    | LeaseGranted
+    | LeaseOver
+)
+
+
+@final
+class Replica:
+    """One worker's end of its conversation with the supervisor; it ends with that."""
+
+    def __init__(self, table: RouteTable) -> None:
+        self._table: Final = table
+        self._reader: Final = MessageReader()
+        self._leases: Final[dict[Epoch, tuple[Lease, WorkerId]]] = {}
+        self._output = b""
+        self._asked = 0
+        self._say(Attend(CLUSTER_VERSION))
+
+    # Getters.
+
+    def lease(self, epoch: Epoch) -> Lease | None:
+        """The lease in force under this epoch."""
+        found = self._leases.get(epoch)
+        return None if found is None else found[0]
+
+    def worker_of(self, lease: Lease) -> WorkerId | None:
+        """Which worker has the link of a lease in force."""
+        found = self._leases.get(lease.epoch)
+        return None if found is None else found[1]
+
+    def leases_of(self, worker: WorkerId) -> list[Lease]:
+        """What the sessions of a worker hold."""
+        return [lease for lease, holder in self._leases.values() if holder == worker]
+
+    # Commands.
+
+    def ready(self) -> None:
+        """Say that we could serve."""
+        self._say(Ready())
+
+    def open_session(self, hello: Hello, peer: str) -> int:
+        """Ask for a session; answers the number under which the answer comes."""
+        self._asked += 1
+        self._say(OpenSession(self._asked, hello.instance, hello.link, hello.token, peer))
+        return self._asked
+
+    def ask_name(self, session: SessionId, asked: Expose) -> None:
+        """Ask for a name; the answer names session and endpoint."""
+        self._say(AskName(session, asked))
+
+    def give_up(self, lease: Lease) -> None:
+        """Give a name back for good."""
+        self._say(GiveUp(lease.name, lease.epoch))
+
+    def drop_session(self, session: SessionId) -> None:
+        """A session is over, or takes nothing new."""
+        self._say(DropSession(session))
+
+    def cut_done(self, lease: Lease) -> None:
+        """Say that not one more byte of a fenced lease passes here."""
+        self._say(CutDone(lease.epoch))
+
+    def poll_output(self) -> bytes:
+        """The bytes for the supervisor, handed over once."""
+        output, self._output = self._output, b""
+        return output
+
+    # The world.
+
+    def on_worker_unreachable(self, worker: WorkerId) -> None:
+        """Another worker does not answer: find none of its leases here until the supervisor says more."""
+        for lease in self.leases_of(worker):
+            self._table.remove(lease.name, lease.epoch)
+
+    def on_worker_reachable(self, worker: WorkerId) -> None:
+        """Another worker answers again."""
+        for lease in self.leases_of(worker):
+            self._table.install(lease)
+
+    def receive(self, data: bytes, now: Instant) -> Outcome[list[ReplicaEvent], ClusterError]:
+        """What the supervisor's words mean for us; the table is brought up to date before. An error is final."""
+        read = self._reader.receive(data)
+        if not isinstance(read, Success):
+            return Failure(error_of(read))
+        events: list[ReplicaEvent] = []
+        for message in value_of(read):
+            wrong = self._take(message, now, events)
+            if wrong is not None:
+                return Failure(wrong)
+        return Success(events)
+
+    # Helpers.
+
+    def _take(self, message: Message, now: Instant, events: list[ReplicaEvent]) -> OutOfTurn | None:
+        match message:
+            case LeaseUp():
+                return self._install(message, now)
+            case LeaseDown():
+                self._remove(message, now, events)
+            case NameGranted():
+                lease = self.lease(message.epoch)
+                if lease is not None:
+                    events.append(LeaseGranted(lease))
+            case NameOffline():
+                self._table.note_offline(message.name, message.account, Instant(now - seconds_of(message.seconds)))
+            case Attend() | Ready() | OpenSession() | AskName() | GiveUp() | DropSession() | CutDone():
+                return OutOfTurn(message.message_kind)
+            case _:
+                events.append(message)
+        return None
+
+    def _install(self, word: LeaseUp, now: Instant) -> OutOfTurn | None:
+        decoded = decode_token(word.token)
+        if not isinstance(decoded, Success):
+            return OutOfTurn(word.message_kind)
+        claim = claim_of(word.asked, word.name, word.session, value_of(decoded), word.peer)
+        lease = Lease(claim, word.epoch, now)
+        self._leases[word.epoch] = (lease, word.worker)
+        self._table.install(lease)
+        return None
+
+    def _remove(self, word: LeaseDown, now: Instant, events: list[ReplicaEvent]) -> None:
+        self._table.remove(word.name, word.epoch)
+        found = self._leases.pop(word.epoch, None)
+        if found is None:
+            if word.end is LeaseEnd.FENCED:
+                self._say(CutDone(word.epoch))  # it was never known here, so nothing of it passes
+            return
+        lease, worker = found
+        if word.end is LeaseEnd.OFFLINE:
+            self._table.note_offline(lease.name, lease.account, now)
+        events.append(LeaseOver(lease, worker, word.end))
+
+    def _say(self, message: WorkerMessage) -> None:
+        self._output += encode_message(message)
