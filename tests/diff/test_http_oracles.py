@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tunnel.core.base.limits import DEFAULT_LIMITS
 from tunnel.core.base.outcome import Success, value_of
-from tunnel.core.http.forward import Visitor, chunk, last_chunk, request_bytes, response_bytes
+from tunnel.core.http.forward import Visitor, chunk, last_chunk, provenance_of, request_bytes, response_bytes
 from tunnel.core.http.framing import CHUNKED
 from tunnel.core.http.reader import HeadReader
 from tunnel.core.http.request import parse_request_head
@@ -241,7 +241,7 @@ def forwarded_request(data: bytes) -> bytes | None:
     assert isinstance(parsed, Success)
     head = value_of(parsed)
     body = chunk(mine.body) + last_chunk(list(mine.trailers)) if head.length == CHUNKED else mine.body
-    return request_bytes(head, VISITOR, ID, b"localhost:3000") + body
+    return request_bytes(head, provenance_of(head.host_value, VISITOR), ID, b"localhost:3000") + body
 
 
 def forwarded_response(data: bytes) -> bytes | None:

@@ -22,8 +22,17 @@ from hypothesis import strategies as st
 
 from tunnel.core.base.limits import DEFAULT_LIMITS
 from tunnel.core.base.outcome import Success, value_of
-from tunnel.core.http.forward import Visitor, chunk, last_chunk, request_bytes, response_bytes
+from tunnel.core.http.fields import NOTED
+from tunnel.core.http.forward import Visitor, chunk, last_chunk, provenance_of, request_bytes, response_bytes
 from tunnel.core.http.framing import CHUNKED, UNTIL_CLOSE
+from tunnel.core.http.names import (
+    FORGEABLE_PREFIXES,
+    PLAIN_NAMES,
+    REQUEST_DROPPED,
+    REQUEST_DROPPED_CHUNKED,
+    RESPONSE_DROPPED,
+    RESPONSE_DROPPED_CHUNKED,
+)
 from tunnel.core.http.request import RequestHead, parse_request_head
 from tunnel.core.http.response import parse_response_head
 
@@ -65,7 +74,8 @@ GONE = [
 
 def forwarded(raw: bytes, visitor: Visitor = VISITOR, host_value: bytes = LOCAL) -> list[str]:
     """The lines of the head that the local service gets for this one."""
-    out = request_bytes(accepted_request(raw), visitor, ID, host_value)
+    head = accepted_request(raw)
+    out = request_bytes(head, provenance_of(head.host_value, visitor), ID, host_value)
     assert out.endswith(b"\r\n\r\n")
     return out.decode("latin-1").removesuffix("\r\n\r\n").split("\r\n")
 
@@ -240,7 +250,7 @@ def test_what_goes_on_is_read_as_what_came(
 ) -> None:
     lines = [f"{name}: {value}" for name, value in fields]
     head = accepted_request(head_of(f"{method} {target} HTTP/1.1", f"Host: {host}", *lines, *planted, framing))
-    again = reread(request_bytes(head, Visitor(address, 1, "http"), ID, LOCAL))
+    again = reread(request_bytes(head, provenance_of(head.host_value, Visitor(address, 1, "http")), ID, LOCAL))
     assert (again.method, again.target, again.length, again.host) == (
         method.encode(),
         target.encode(),
@@ -408,3 +418,13 @@ def test_a_trailer_never_frames_routes_or_authorises(name: str) -> None:
     kept = (b"Digest", b"x")
     assert last_chunk([(name.encode(), b"1"), kept]) == b"0\r\nDigest: x\r\n\r\n"
     assert last_chunk([]) == b"0\r\n\r\n"
+
+
+@pytest.mark.shows("HTTP-FORWARD-001", "HTTP-FORWARD-002")
+def test_a_plain_name_is_none_that_ends_here() -> None:
+    """`PLAIN_NAMES` are let through unseen, in the spellings that they have there."""
+    ending = REQUEST_DROPPED | REQUEST_DROPPED_CHUNKED | RESPONSE_DROPPED | RESPONSE_DROPPED_CHUNKED | NOTED
+    lower = {name.lower() for name in PLAIN_NAMES}
+    assert not lower & ending
+    assert not any(name.startswith(FORGEABLE_PREFIXES) for name in lower)
+    assert lower <= PLAIN_NAMES

@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
-from tunnel.core.base.outcome import Failure, Success
+from tunnel.core.base.outcome import Failure, Success, value_of
 from tunnel.core.http.errors import (
     BadContentLength,
     BadFieldLine,
@@ -54,6 +54,7 @@ from tunnel.core.http.errors import (
     UpgradeWithBody,
 )
 from tunnel.core.http.framing import CHUNKED
+from tunnel.core.http.host import host_of
 from tunnel.core.http.request import parse_request_head
 
 LINE = "GET / HTTP/1.1"
@@ -656,3 +657,18 @@ def test_more_fields_than_the_limit_are_431() -> None:
 
 def test_success_is_the_outcome_of_the_smallest_request() -> None:
     assert isinstance(parse_request_head(head_of(LINE, "Host: a"), DEFAULT_LIMITS), Success)
+
+
+@pytest.mark.shows("HTTP-HOST-004")
+@given(value=st.sampled_from(("a.example", "A.example:80", "[::1]:8080", "bad host", "")), is_same=st.booleans())
+def test_a_host_known_from_the_request_before_is_read_the_same(*, value: str, is_same: bool) -> None:
+    """What is remembered of a connection changes no verdict: neither of an equal Host nor of another."""
+    raw = head_of(LINE, f"Host: {value}")
+    fresh = parse_request_head(raw, DEFAULT_LIMITS)
+    before = value.encode() if is_same and isinstance(fresh, Success) else b"b.example"
+    again = parse_request_head(raw, DEFAULT_LIMITS, (before, host_of(before) or ""))
+    assert isinstance(again, Success) is isinstance(fresh, Success)
+    if isinstance(fresh, Success) and isinstance(again, Success):
+        assert request_facts(value_of(again)) == request_facts(value_of(fresh))
+    else:
+        assert again == fresh

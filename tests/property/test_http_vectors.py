@@ -18,7 +18,7 @@ from http_support import (
 )
 
 from tunnel.core.http.errors import BodyError, RequestError, code_of, status_of
-from tunnel.core.http.forward import Visitor, request_bytes, response_bytes
+from tunnel.core.http.forward import Visitor, provenance_of, request_bytes, response_bytes
 
 VECTORS: Final = Path(__file__).parents[2] / "spec" / "vectors"
 REQUEST_FACTS: Final = (
@@ -114,7 +114,8 @@ def test_forwarded(case: dict[str, object]) -> None:
     request_id = "abcdefghijklmnopqrstuvwxyz"
     if case["kind"] == "request":
         visitor = Visitor("203.0.113.7", 51234, "https")
-        went = request_bytes(accepted_request(bytes_of(case)), visitor, request_id, b"localhost:3000")
+        asked = accepted_request(bytes_of(case))
+        went = request_bytes(asked, provenance_of(asked.host_value, visitor), request_id, b"localhost:3000")
     else:
         head = accepted_response(bytes_of(case), str(case["method"]).encode())
         minor, framing = int(str(case["minor"])), int(str(case["framing"]))

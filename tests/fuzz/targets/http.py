@@ -7,7 +7,7 @@ from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.http.body import BodyReader
 from tunnel.core.http.errors import BodyError, HeadError, HttpError, code_of, describe, status_of
-from tunnel.core.http.forward import Visitor, chunk, last_chunk, request_bytes, response_bytes
+from tunnel.core.http.forward import Visitor, chunk, last_chunk, provenance_of, request_bytes, response_bytes
 from tunnel.core.http.framing import CHUNKED, UNTIL_CLOSE
 from tunnel.core.http.reader import HeadReader
 from tunnel.core.http.request import parse_request_head
@@ -64,7 +64,7 @@ def fuzz_request_head(data: bytes) -> None:
         assert 400 <= status_of(error_of(parsed)) < 506
         return
     head = value_of(parsed)
-    went = request_bytes(head, VISITOR, ID, b"localhost:3000")
+    went = request_bytes(head, provenance_of(head.host_value, VISITOR), ID, b"localhost:3000")
     again = parse_request_head(went, DEFAULT_LIMITS)
     if not isinstance(again, Success):
         assert len(went) > DEFAULT_LIMITS.head_bytes_max or len(head.fields) > DEFAULT_LIMITS.field_count_max - 10

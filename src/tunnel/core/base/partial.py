@@ -24,7 +24,7 @@ K = TypeVar("K")
 BytesPattern: TypeAlias = re.Pattern[bytes]
 
 ED25519_KEY_BYTES: Final = 32
-_DECIMAL: Final = re.compile(rb"[0-9]{1,19}")
+_DECIMAL_DIGITS_MAX: Final = 19
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _UNPRINTABLE: Final = re.compile(rb"[^ -~]")
 _YAMUX: Final = Struct(">BBHII")
@@ -83,7 +83,8 @@ def discard(items: list[T], item: T) -> None:
 
 def decimal(text: bytes) -> int | None:
     """The number written as 1 to 19 ASCII digits and nothing else (`int()` would take `+5`, ` 5`, `5_0`), or None."""
-    return int(text) if _DECIMAL.fullmatch(text) else None
+    # `isdigit` of bytes knows the ASCII digits only, and costs a third of a pattern.
+    return int(text) if len(text) <= _DECIMAL_DIGITS_MAX and text.isdigit() else None
 
 
 def hexadecimal(text: bytes) -> int | None:

@@ -1,12 +1,15 @@
-"""Field lines of one head: validated, listed, and the few that framing and routing look at noted under lower case."""
+"""Field lines of one head: validated, listed, and the few that framing and routing look at noted under lower case.
+
+These are steps of one parser: they answer a value or its error bare, and the parser makes one Outcome of the head.
+"""
 
 from typing import Final
 
 from tunnel.core.base.limits import Limits
-from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import BytesPattern, all_pairs, whole_match
 from tunnel.core.http.errors import BadFieldLine, BadFieldValue, RepeatedField, TooManyFields, clipped
 from tunnel.core.http.grammar import FIELD, OWS, PROTOCOL, TOKEN, has_c1
+from tunnel.core.http.names import PLAIN_NAMES
 
 CONTENT_LENGTH: Final = b"content-length"
 TRANSFER_ENCODING: Final = b"transfer-encoding"
@@ -22,13 +25,13 @@ _CLOSE: Final = b"close"
 _KEEP_ALIVE: Final = b"keep-alive"
 
 # Nearly every Connection field there is: a look-up and a shared answer instead of a split.
-_NO_OPTIONS: Final[Success[tuple[bytes, ...]]] = Success(())
-_USUAL_OPTIONS: Final[dict[bytes, Success[tuple[bytes, ...]]]] = {
-    b"keep-alive": Success((_KEEP_ALIVE,)),
-    b"Keep-Alive": Success((_KEEP_ALIVE,)),
-    b"close": Success((_CLOSE,)),
-    b"upgrade": Success((UPGRADE,)),
-    b"Upgrade": Success((UPGRADE,)),
+_NO_OPTIONS: Final[tuple[bytes, ...]] = ()
+_USUAL_OPTIONS: Final[dict[bytes, tuple[bytes, ...]]] = {
+    b"keep-alive": (_KEEP_ALIVE,),
+    b"Keep-Alive": (_KEEP_ALIVE,),
+    b"close": (_CLOSE,),
+    b"upgrade": (UPGRADE,),
+    b"Upgrade": (UPGRADE,),
 }
 
 # Protocols that may start as a byte pipe inside HTTP/1.1 but speak HTTP again inside it, past every check here
@@ -36,7 +39,7 @@ _USUAL_OPTIONS: Final[dict[bytes, Success[tuple[bytes, ...]]]] = {
 _HTTP_AGAIN: Final = frozenset((b"h2c", b"h2", b"http"))
 
 
-def field_list(block: bytes, limits: Limits) -> Outcome[list[tuple[bytes, bytes]], BadFieldLine | TooManyFields]:
+def field_list(block: bytes, limits: Limits) -> list[tuple[bytes, bytes]] | BadFieldLine | TooManyFields:
     """Names and values, in order, of a block of lines that the grammar has accepted; only SP and HTAB are stripped.
 
     After a transfer coding they are not, so that it is refused: llhttp reads `chunked` HTAB as a coding it does not
@@ -44,33 +47,35 @@ def field_list(block: bytes, limits: Limits) -> Outcome[list[tuple[bytes, bytes]
     """
     fields = all_pairs(FIELD, block)
     if len(fields) > limits.field_count_max:
-        return Failure(TooManyFields(limits.field_count_max))
+        return TooManyFields(limits.field_count_max)
     if b" \r" in block or b"\t\r" in block:
         fields = [(name, value if name.lower() == TRANSFER_ENCODING else value.rstrip(OWS)) for name, value in fields]
     if not block.isascii():
         for name, value in fields:
             if has_c1(value):
-                return Failure(BadFieldLine(clipped(name + b": " + value)))
-    return Success(fields)
+                return BadFieldLine(clipped(name + b": " + value))
+    return fields
 
 
-def noted_fields(fields: list[tuple[bytes, bytes]]) -> Outcome[dict[bytes, bytes], RepeatedField]:
+def noted_fields(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes] | RepeatedField:
     """The values of the fields in `NOTED`; lists over several lines are joined, others may come only once."""
     noted: dict[bytes, bytes] = {}
     for name, value in fields:
+        if name in PLAIN_NAMES:
+            continue
         lower = name.lower()
         if lower in NOTED:
             before = noted.get(lower)
             if before is None:
                 noted[lower] = value
             elif lower in _ONCE:
-                return Failure(RepeatedField(lower))
+                return RepeatedField(lower)
             else:
                 noted[lower] = before + b", " + value
-    return Success(noted)
+    return noted
 
 
-def connection_options(noted: dict[bytes, bytes]) -> Outcome[tuple[bytes, ...], BadFieldValue]:
+def connection_options(noted: dict[bytes, bytes]) -> tuple[bytes, ...] | BadFieldValue:
     """The options of the Connection field in lower case, in order (RFC 9110 section 7.6.1)."""
     value = noted.get(CONNECTION)
     if value is None:
@@ -80,8 +85,8 @@ def connection_options(noted: dict[bytes, bytes]) -> Outcome[tuple[bytes, ...], 
         return usual
     options = _elements(value.lower(), TOKEN)
     if options is None:
-        return Failure(BadFieldValue(CONNECTION, clipped(value)))
-    return Success(tuple(options))
+        return BadFieldValue(CONNECTION, clipped(value))
+    return tuple(options)
 
 
 def keeps_alive(minor: int, options: tuple[bytes, ...]) -> bool:
@@ -91,13 +96,13 @@ def keeps_alive(minor: int, options: tuple[bytes, ...]) -> bool:
     return _CLOSE not in options and (minor > 0 or _KEEP_ALIVE in options)
 
 
-def upgrade_offer(noted: dict[bytes, bytes]) -> Outcome[bytes, BadFieldValue]:
+def upgrade_offer(noted: dict[bytes, bytes]) -> bytes | BadFieldValue:
     """The protocols of the Upgrade field that may be forwarded, as one list; b"" when none is left."""
     value = noted.get(UPGRADE, b"")
     protocols = _elements(value, PROTOCOL)
     if protocols is None:
-        return Failure(BadFieldValue(UPGRADE, clipped(value)))
-    return Success(b", ".join([one for one in protocols if one.lower().partition(b"/")[0] not in _HTTP_AGAIN]))
+        return BadFieldValue(UPGRADE, clipped(value))
+    return b", ".join([one for one in protocols if one.lower().partition(b"/")[0] not in _HTTP_AGAIN])
 
 
 def _elements(value: bytes, pattern: BytesPattern) -> list[bytes] | None:

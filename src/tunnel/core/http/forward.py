@@ -13,6 +13,7 @@ from tunnel.core.http.grammar import CRLF
 from tunnel.core.http.names import (
     FORGEABLE_PREFIXES,
     NEVER_TRAILERS,
+    PLAIN_NAMES,
     PLAIN_OPTIONS,
     REQUEST_DROPPED,
     REQUEST_DROPPED_CHUNKED,
@@ -29,6 +30,7 @@ _OK: Final = 200
 _WITH_CONTENT: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 
 _COLON: Final = b": "
+_NO_NAMES: Final[frozenset[bytes]] = frozenset()
 
 
 @final
@@ -45,20 +47,16 @@ class Visitor:
 
 
 def request_bytes(
-    head: RequestHead, visitor: Visitor, request_id: str, host_value: bytes, via: bytes = b"tunnel"
+    head: RequestHead, provenance: bytes, request_id: str, host_value: bytes, via: bytes = b"tunnel"
 ) -> bytes:
     """The head for the local service: HTTP/1.1, one Host, one framing field at most, and only true provenance.
 
-    `host_value` is the Host it gets; the one the visitor used is in X-Forwarded-Host. `via` is our name in the Via
-    field (RFC 9110 section 7.6.3). Whatever the visitor said about where it comes from is gone.
+    `host_value` is the Host it gets; the one the visitor used is in `provenance` (`provenance_of`). `via` is our name
+    in the Via field (RFC 9110 section 7.6.3). Whatever the visitor said about where it comes from is gone.
     """
     parts = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", host_value, CRLF]
     here = REQUEST_DROPPED_CHUNKED if head.length == CHUNKED else REQUEST_DROPPED
-    dropped = _dropped(here, head.connection_options)
-    for name, value in head.fields:
-        lower = name.lower()
-        if lower not in dropped and not lower.startswith(FORGEABLE_PREFIXES):
-            parts += (name, _COLON, value, CRLF)
+    _pass_on(parts, head.fields, here, head.connection_options, FORGEABLE_PREFIXES)
     if head.length == CHUNKED:
         parts.append(b"Transfer-Encoding: chunked\r\n")
     elif head.length > 0 or head.method in _WITH_CONTENT:
@@ -68,8 +66,24 @@ def request_bytes(
     if head.upgrade:
         parts += (b"Connection: Upgrade\r\nUpgrade: ", head.upgrade, CRLF)
     parts += (b"Via: 1.1 " if head.minor else b"Via: 1.0 ", via, CRLF)
-    parts.append(_provenance(head.host_value, visitor, request_id))
+    parts += (provenance, b"X-Request-Id: ", utf8_bytes(request_id), b"\r\n\r\n")
     return b"".join(parts)
+
+
+def provenance_of(asked_host: bytes, visitor: Visitor) -> bytes:
+    """Who asked, how, and for whom, in the usual fields and in RFC 7239's: the same for all requests with one Host."""
+    address = visitor.address.partition("%")[0]
+    node = f"[{address}]" if ":" in address else address
+    scheme = visitor.scheme
+    host = latin1_text(asked_host)
+    _, colon, port = host.rpartition(":")
+    if not colon or not port.isdigit():
+        port = "443" if scheme == "https" else "80"
+    return utf8_bytes(
+        f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: {scheme}\r\n"
+        f"X-Forwarded-Host: {host}\r\nX-Forwarded-Port: {port}\r\n"
+        f'Forwarded: for="{node}:{visitor.port}";host="{host}";proto={scheme}\r\n'
+    )
 
 
 def response_bytes(head: ResponseHead, request_id: str, client_minor: int, framing: int, *, close: bool) -> bytes:
@@ -80,10 +94,7 @@ def response_bytes(head: ResponseHead, request_id: str, client_minor: int, frami
     """
     parts = [b"HTTP/1.1 ", decimal_text(head.status), b" ", head.reason, CRLF]
     here = RESPONSE_DROPPED_CHUNKED if framing == CHUNKED else RESPONSE_DROPPED
-    dropped = _dropped(here, head.connection_options)
-    for name, value in head.fields:
-        if name.lower() not in dropped:
-            parts += (name, _COLON, value, CRLF)
+    _pass_on(parts, head.fields, here, head.connection_options, ())
     if framing == CHUNKED:
         parts.append(b"Transfer-Encoding: chunked\r\n")
     elif framing >= 0 and head.declared >= 0:
@@ -112,9 +123,26 @@ def last_chunk(trailers: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(parts)
 
 
-def _dropped(names: frozenset[bytes], options: tuple[bytes, ...]) -> frozenset[bytes]:
-    """The fields that end here, in lower case: always these names, and what the Connection field names."""
-    return names if options in PLAIN_OPTIONS else names.union(options)
+def _pass_on(
+    parts: list[bytes],
+    fields: list[tuple[bytes, bytes]],
+    names: frozenset[bytes],
+    options: tuple[bytes, ...],
+    prefixes: tuple[bytes, ...],
+) -> None:
+    """Append the lines of all fields but those that end here.
+
+    These are: by `names` in lower case, by what the Connection field names (`options`), and by one of `prefixes`.
+    """
+    is_usual = options in PLAIN_OPTIONS
+    dropped = names if is_usual else names.union(options)
+    plain = PLAIN_NAMES if is_usual else _NO_NAMES
+    for name, value in fields:
+        if name not in plain:
+            lower = name.lower()
+            if lower in dropped or lower.startswith(prefixes):
+                continue
+        parts += (name, _COLON, value, CRLF)
 
 
 def _connection(head: ResponseHead, client_minor: int, *, close: bool) -> bytes:
@@ -134,20 +162,3 @@ def _connection(head: ResponseHead, client_minor: int, *, close: bool) -> bytes:
 def _upgrade_wanted(head: ResponseHead) -> bytes:
     """What a 426 asks for, which it must say (RFC 9110 section 15.5.22) and which is lost as hop-by-hop otherwise."""
     return b", ".join([value for name, value in head.fields if name.lower() == b"upgrade"])
-
-
-def _provenance(asked_host: bytes, visitor: Visitor, request_id: str) -> bytes:
-    """Who asked, how, and for whom, in the usual fields and in RFC 7239's; the end of the head."""
-    address = visitor.address.partition("%")[0]
-    node = f"[{address}]" if ":" in address else address
-    scheme = visitor.scheme
-    host = latin1_text(asked_host)
-    _, colon, port = host.rpartition(":")
-    if not colon or not port.isdigit():
-        port = "443" if scheme == "https" else "80"
-    return utf8_bytes(
-        f"X-Forwarded-For: {address}\r\nX-Forwarded-Proto: {scheme}\r\n"
-        f"X-Forwarded-Host: {host}\r\nX-Forwarded-Port: {port}\r\n"
-        f'Forwarded: for="{node}:{visitor.port}";host="{host}";proto={scheme}\r\n'
-        f"X-Request-Id: {request_id}\r\n\r\n"
-    )

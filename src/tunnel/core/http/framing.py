@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import decimal
 from tunnel.core.http.errors import (
     BadContentLength,
@@ -26,7 +25,7 @@ LENGTH_MAX: Final = (1 << 63) - 1
 _CHUNKED_NAME: Final = b"chunked"
 
 
-def declared_length(noted: dict[bytes, bytes], minor: int) -> Outcome[int, FramingError]:
+def declared_length(noted: dict[bytes, bytes], minor: int) -> int | FramingError:
     """The Content-Length, CHUNKED, or UNTIL_CLOSE when nothing was declared.
 
     RFC 9112 section 6.1 would let Transfer-Encoding override Content-Length, and lets codings be combined; both are
@@ -35,19 +34,19 @@ def declared_length(noted: dict[bytes, bytes], minor: int) -> Outcome[int, Frami
     coding = noted.get(TRANSFER_ENCODING)
     length = noted.get(CONTENT_LENGTH)
     if coding is None:
-        return Success(UNTIL_CLOSE) if length is None else _number(length)
+        return UNTIL_CLOSE if length is None else _number(length)
     if length is not None:
-        return Failure(LengthWithTransferCoding())
+        return LengthWithTransferCoding()
     if coding.lower() != _CHUNKED_NAME:
-        return Failure(UnknownTransferCoding(clipped(coding)))
+        return UnknownTransferCoding(clipped(coding))
     if minor == 0:
-        return Failure(TransferCodingOnHttp10())
-    return Success(CHUNKED)
+        return TransferCodingOnHttp10()
+    return CHUNKED
 
 
-def _number(value: bytes) -> Outcome[int, FramingError]:
+def _number(value: bytes) -> int | FramingError:
     """The value of a Content-Length: digits only, as `int()` would also take `+5`, `5_0` and other scripts."""
     length = decimal(value)
     if length is None or length > LENGTH_MAX:
-        return Failure(BadContentLength(clipped(value)))
-    return Success(length)
+        return BadContentLength(clipped(value))
+    return length

@@ -18,6 +18,12 @@ def _with_aliases(names: tuple[bytes, ...]) -> frozenset[bytes]:
     return frozenset(every)
 
 
+def _spellings(names: bytes) -> frozenset[bytes]:
+    """Each name in lower case, and with capitals as programs write it."""
+    lower = names.split(b" ")
+    return frozenset((*lower, *[b"-".join([part.capitalize() for part in name.split(b"-")]) for name in lower]))
+
+
 # Written anew from what was parsed, or without a place to go.
 _FRAMING: Final = (b"content-length", b"transfer-encoding", b"te", b"connection", b"upgrade", b"http2-settings")
 _HOP_BY_HOP: Final = (
@@ -45,6 +51,23 @@ RESPONSE_DROPPED_CHUNKED: Final = _with_aliases((*_HOP_BY_HOP, b"x-request-id"))
 
 RESPONSE_DROPPED: Final = RESPONSE_DROPPED_CHUNKED.union((b"trailer",))
 """The same for a response that goes on without chunks."""
+
+PLAIN_NAMES: Final = frozenset((b"DNT", b"ETag", b"WWW-Authenticate", b"X-XSS-Protection")) | _spellings(
+    b"accept accept-encoding accept-language accept-ranges "
+    b"access-control-allow-credentials access-control-allow-headers "
+    b"access-control-allow-methods access-control-allow-origin access-control-expose-headers access-control-max-age "
+    b"access-control-request-headers access-control-request-method age allow alt-svc authorization cache-control "
+    b"content-disposition content-encoding content-language content-location content-range content-security-policy "
+    b"content-type cookie date dnt etag expires if-match if-modified-since if-none-match if-range if-unmodified-since "
+    b"last-modified link location origin permissions-policy pragma priority range referer referrer-policy retry-after "
+    b"sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform "
+    b"sec-fetch-dest sec-fetch-mode sec-fetch-site sec-fetch-user sec-gpc "
+    b"sec-websocket-accept sec-websocket-extensions sec-websocket-key sec-websocket-protocol "
+    b"sec-websocket-version server "
+    b"set-cookie strict-transport-security upgrade-insecure-requests user-agent vary via www-authenticate "
+    b"x-content-type-options x-csrf-token x-frame-options x-powered-by x-requested-with x-xss-protection"
+)
+"""Names that mean nothing to us, as programs and browsers write them: no look at their lower case is needed."""
 
 PLAIN_OPTIONS: Final[frozenset[tuple[bytes, ...]]] = frozenset(
     ((), (b"keep-alive",), (b"close",), (b"upgrade",), (b"keep-alive", b"upgrade"))

@@ -41,12 +41,6 @@ _CONNECT: Final = b"CONNECT"
 _TRACE: Final = b"TRACE"
 _CONTINUE: Final = b"100-continue"
 
-# Most requests have none of these; one shared value each saves three allocations a request.
-_NO_BODY: Final = Success(0)
-_NO_UPGRADE: Final = Success(b"")
-_UNASKED: Final = False
-_NO_EXPECTATION: Final = Success(_UNASKED)
-
 
 @final
 class RequestHead:
@@ -91,8 +85,12 @@ class RequestHead:
         """Whether the visitor may wait for a 100 before it sends the body that is declared."""
 
 
-def parse_request_head(raw: bytes, limits: Limits) -> Outcome[RequestHead, RequestError]:
+def parse_request_head(
+    raw: bytes, limits: Limits, known: tuple[bytes, str] = (b"", "")
+) -> Outcome[RequestHead, RequestError]:
     """The request of a whole head, its final empty line included, or the reason why nobody should act on it.
+
+    `known` is a Host field value and the host it was found to name: requests of one connection mostly repeat it.
 
     RFC 9112 sections 3, 5 and 6, made stricter by ADR 0005: what two readers could read differently is refused.
     """
@@ -102,18 +100,16 @@ def parse_request_head(raw: bytes, limits: Limits) -> Outcome[RequestHead, Reque
     method, target, minor, block = parts
     if method == _CONNECT:
         return Failure(ConnectAsked())
-    listed = field_list(block, limits)
-    if not isinstance(listed, Success):
-        return listed
-    fields = value_of(listed)
-    noting = noted_fields(fields)
-    if not isinstance(noting, Success):
-        return noting
-    noted = value_of(noting)
+    fields = field_list(block, limits)
+    if not isinstance(fields, list):
+        return Failure(fields)
+    noted = noted_fields(fields)
+    if not isinstance(noted, dict):
+        return Failure(noted)
     host_value = noted.get(HOST)
     if host_value is None:
         return Failure(HostMissing())
-    host = host_of(host_value)
+    host = known[1] if host_value == known[0] and host_value else host_of(host_value)
     if host is None:
         return Failure(BadHost(clipped(host_value)))
     if len(target) > limits.target_bytes_max:
@@ -137,20 +133,18 @@ def _request(
     limits: Limits,
 ) -> Outcome[RequestHead, RequestError]:
     """The request, once it is clear where its body ends and what its Connection, Upgrade and Expect fields want."""
-    framing = _length(method, minor, noted, limits)
-    if not isinstance(framing, Success):
-        return framing
-    length = value_of(framing)
-    connection = connection_options(noted)
-    if not isinstance(connection, Success):
-        return connection
-    options = value_of(connection)
-    upgrading = _upgrade(minor, options, noted, length)
-    if not isinstance(upgrading, Success):
-        return upgrading
-    expecting = _expects_continue(minor, noted, length)
-    if not isinstance(expecting, Success):
-        return expecting
+    length = _length(method, minor, noted, limits)
+    if not isinstance(length, int):
+        return Failure(length)
+    options = connection_options(noted)
+    if not isinstance(options, tuple):
+        return Failure(options)
+    upgrade = _upgrade(minor, options, noted, length)
+    if not isinstance(upgrade, bytes):
+        return Failure(upgrade)
+    expects_continue = _expects_continue(minor, noted, length)
+    if not isinstance(expects_continue, bool):
+        return Failure(expects_continue)
     head = RequestHead(
         method=method,
         target=target,
@@ -160,47 +154,46 @@ def _request(
         host_value=host_value,
         length=length,
         connection_options=options,
-        upgrade=value_of(upgrading),
+        upgrade=upgrade,
         keep_alive=keeps_alive(minor, options),
-        expects_continue=value_of(expecting),
+        expects_continue=expects_continue,
     )
     return Success(head)
 
 
 def _length(
     method: bytes, minor: int, noted: dict[bytes, bytes], limits: Limits
-) -> Outcome[int, FramingError | BodyTooLong | TraceWithBody]:
+) -> int | FramingError | BodyTooLong | TraceWithBody:
     """Bytes of body, or CHUNKED. A request without either field has none, whatever its method (RFC 9112 6.3)."""
     if CONTENT_LENGTH not in noted and TRANSFER_ENCODING not in noted:
-        return _NO_BODY
-    declared = declared_length(noted, minor)
-    if not isinstance(declared, Success):
-        return declared
-    length = value_of(declared)
+        return 0
+    length = declared_length(noted, minor)
+    if not isinstance(length, int):
+        return length
     if length > limits.request_body_bytes_max:
-        return Failure(BodyTooLong(limits.request_body_bytes_max))
+        return BodyTooLong(limits.request_body_bytes_max)
     if length != 0 and method == _TRACE:
-        return Failure(TraceWithBody())
-    return declared
+        return TraceWithBody()
+    return length
 
 
 def _upgrade(
     minor: int, options: tuple[bytes, ...], noted: dict[bytes, bytes], length: int
-) -> Outcome[bytes, BadFieldValue | UpgradeWithBody]:
+) -> bytes | BadFieldValue | UpgradeWithBody:
     """What the request may switch to: nothing in HTTP/1.0, nor without `Connection: upgrade` (RFC 9110 section 7.8)."""
     if UPGRADE not in noted or UPGRADE not in options or minor == 0:
-        return _NO_UPGRADE
+        return b""
     offered = upgrade_offer(noted)
-    if length != 0 and isinstance(offered, Success) and value_of(offered):
-        return Failure(UpgradeWithBody(clipped(value_of(offered))))
+    if length != 0 and isinstance(offered, bytes) and offered:
+        return UpgradeWithBody(clipped(offered))
     return offered
 
 
-def _expects_continue(minor: int, noted: dict[bytes, bytes], length: int) -> Outcome[bool, UnknownExpectation]:
+def _expects_continue(minor: int, noted: dict[bytes, bytes], length: int) -> bool | UnknownExpectation:
     """Whether a 100 is waited for; HTTP/1.0 knows no expectations (RFC 9110 section 10.1.1)."""
     value = noted.get(EXPECT)
     if value is None or minor == 0:
-        return _NO_EXPECTATION
+        return False
     if value.lower() != _CONTINUE:
-        return Failure(UnknownExpectation(clipped(value)))
-    return Success(length != 0)
+        return UnknownExpectation(clipped(value))
+    return length != 0

@@ -3,7 +3,7 @@
 from typing import Final, final
 
 from tunnel.core.base.limits import Limits
-from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
+from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import decimal, four_groups
 from tunnel.core.http.diagnosis import response_fault
 from tunnel.core.http.errors import (
@@ -33,7 +33,6 @@ _NOT_MODIFIED: Final = 304
 _HEAD: Final = b"HEAD"
 
 _EMPTY: Final = (0, UNTIL_CLOSE)
-_NO_UPGRADE: Final = Success(b"")
 
 
 @final
@@ -90,19 +89,18 @@ def parse_response_head(raw: bytes, request_method: bytes, limits: Limits) -> Ou
     minor_digit, digits, reason, block = parts
     if has_c1(reason):
         return Failure(BadStatusLine(clipped(reason)))
-    listed = field_list(block, limits)
-    if not isinstance(listed, Success):
-        return listed
-    fields = value_of(listed)
-    noting = noted_fields(fields)
-    if not isinstance(noting, Success):
-        return noting
+    fields = field_list(block, limits)
+    if not isinstance(fields, list):
+        return Failure(fields)
+    noted = noted_fields(fields)
+    if not isinstance(noted, dict):
+        return Failure(noted)
     return _response(
         minor=0 if minor_digit == b"0" else 1,
         status=decimal(digits) or 0,
         reason=reason,
         fields=fields,
-        noted=value_of(noting),
+        noted=noted,
         request_method=request_method,
     )
 
@@ -117,21 +115,18 @@ def _response(
     request_method: bytes,
 ) -> Outcome[ResponseHead, ResponseError]:
     """The response, once it is clear where its body ends and whether its connection does."""
-    framing = declared_length(noted, minor)
-    if not isinstance(framing, Success):
-        return framing
-    declared = value_of(framing)
-    measured = _length(status, declared, request_method)
-    if not isinstance(measured, Success):
-        return measured
-    length = value_of(measured)
-    connection = connection_options(noted)
-    if not isinstance(connection, Success):
-        return connection
-    options = value_of(connection)
-    switching = _switched(status, options, noted)
-    if not isinstance(switching, Success):
-        return switching
+    declared = declared_length(noted, minor)
+    if not isinstance(declared, int):
+        return Failure(declared)
+    length = _length(status, declared, request_method)
+    if not isinstance(length, int):
+        return Failure(length)
+    options = connection_options(noted)
+    if not isinstance(options, tuple):
+        return Failure(options)
+    upgrade = _switched(status, options, noted)
+    if not isinstance(upgrade, bytes):
+        return Failure(upgrade)
     head = ResponseHead(
         minor=minor,
         status=status,
@@ -140,7 +135,7 @@ def _response(
         length=length,
         declared=-1 if _has_no_length(status) else max(declared, -1),
         connection_options=options,
-        upgrade=value_of(switching),
+        upgrade=upgrade,
         keep_alive=length != UNTIL_CLOSE and keeps_alive(minor, options),
     )
     return Success(head)
@@ -151,30 +146,30 @@ def _has_no_length(status: int) -> bool:
     return status < _OK or status == _NO_CONTENT
 
 
-def _length(status: int, declared: int, request_method: bytes) -> Outcome[int, BodyNotAllowed]:
+def _length(status: int, declared: int, request_method: bytes) -> int | BodyNotAllowed:
     """Where the body ends (RFC 9112 section 6.3).
 
     A declared body where none can be is refused, as some readers would take it for the next response. Many frameworks
     send `Content-Length: 0` with 204, which says the same twice and is let through here and dropped when forwarded.
     """
     if _has_no_length(status):
-        return Failure(BodyNotAllowed(status)) if declared not in _EMPTY else Success(0)
+        return BodyNotAllowed(status) if declared not in _EMPTY else 0
     if status == _RESET_CONTENT and declared > 0:
-        return Failure(BodyNotAllowed(status))
+        return BodyNotAllowed(status)
     if status == _NOT_MODIFIED or request_method == _HEAD:
-        return Success(0)
-    return Success(declared)
+        return 0
+    return declared
 
 
 def _switched(
     status: int, options: tuple[bytes, ...], noted: dict[bytes, bytes]
-) -> Outcome[bytes, BadFieldValue | SwitchUnnamed]:
+) -> bytes | BadFieldValue | SwitchUnnamed:
     """What a 101 switches to; it must say so (RFC 9110 section 15.2.2)."""
     if status != SWITCHING_PROTOCOLS:
-        return _NO_UPGRADE
+        return b""
     if UPGRADE not in noted or UPGRADE not in options:
-        return Failure(SwitchUnnamed())
+        return SwitchUnnamed()
     offered = upgrade_offer(noted)
-    if isinstance(offered, Success) and not value_of(offered):
-        return Failure(SwitchUnnamed())
+    if isinstance(offered, bytes) and not offered:
+        return SwitchUnnamed()
     return offered

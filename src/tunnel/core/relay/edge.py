@@ -27,6 +27,10 @@ from tunnel.core.relay.state import EdgeState, Phase
 from tunnel.core.relay.waits import Wait
 from tunnel.core.route.table import RouteTable
 
+# Bound once: compiled code finds a name of its module at a fixed place, but a member of an enum by its name.
+_BETWEEN: Final = Phase.BETWEEN
+_UPGRADED: Final = Phase.UPGRADED
+
 
 @final
 class Edge:
@@ -76,7 +80,7 @@ class Edge:
             abandon(state, "visitor-flooded", now)
         elif exchange is None:
             self._receive_outside(data, now)
-        elif state.phase is Phase.UPGRADED:
+        elif state.phase is _UPGRADED:
             pass_up(state, exchange, data)
         else:
             take_body(state, exchange, data, now)
@@ -88,7 +92,7 @@ class Edge:
         if state.visitor_has_ended:
             return
         state.visitor_has_ended = True
-        if state.phase is Phase.UPGRADED:
+        if state.phase is _UPGRADED:
             end_up(state)
             self._close_if_both_ended(now)
         else:
@@ -100,7 +104,7 @@ class Edge:
         state = self._state
         exchange = state.exchange
         if exchange is not None:
-            is_ok = exchange.is_answered or state.phase is Phase.UPGRADED
+            is_ok = exchange.is_answered or state.phase is _UPGRADED
             report(state, exchange, "ok" if is_ok else "visitor-left", now)
         leave(state)
         state.request.forget()
@@ -132,7 +136,7 @@ class Edge:
             return
         if not leg.has_replied:
             take_reply(state, leg, data, now)
-        elif exchange is None or state.phase is not Phase.UPGRADED:
+        elif exchange is None or state.phase is not _UPGRADED:
             take_response(state, leg, data, now)
         else:
             pass_down(state, exchange, data)
@@ -147,7 +151,7 @@ class Edge:
         leg.has_ended = True
         if exchange is None:
             leave(state)
-        elif state.phase is Phase.UPGRADED:
+        elif state.phase is _UPGRADED:
             state.actions.append(EndVisitor())
             self._close_if_both_ended(now)
         elif not leg.has_replied:
@@ -164,7 +168,7 @@ class Edge:
             return
         state.forget_leg()
         was_local = leg.has_replied and state.table.is_current(leg.lease)
-        if state.phase is Phase.UPGRADED:
+        if state.phase is _UPGRADED:
             abandon(state, LOCAL_CLOSED_EARLY.code if was_local else LINK_LOST.code, now)
         elif exchange is not None and not repeat(state, leg, exchange, now):
             if was_local:
@@ -199,7 +203,7 @@ class Edge:
         state.is_draining = True
         if state.exchange is not None:
             state.exchange.must_close = True
-        elif state.phase is Phase.BETWEEN and not state.request.held_bytes:
+        elif state.phase is _BETWEEN and not state.request.held_bytes:
             close(state, abort=False)
         self._arm(now)
 
@@ -242,7 +246,7 @@ class Edge:
         """
         state = self._state
         if not state.actions:
-            if state.phase is not Phase.BETWEEN or state.visitor_is_stuck:
+            if state.phase is not _BETWEEN or state.visitor_is_stuck:
                 return []
             self._take_up(now)
         actions = state.actions
@@ -252,7 +256,7 @@ class Edge:
     def _receive_outside(self, data: bytes, now: Instant) -> None:
         """Bytes while no exchange runs."""
         state = self._state
-        if state.phase is Phase.BETWEEN:
+        if state.phase is _BETWEEN:
             if state.visitor_is_stuck or state.request.ahead_bytes:
                 # One who does not take answers is owed no further ones: each could fill another stream's window.
                 state.request.hold(data)

@@ -53,6 +53,7 @@ class RequestSide:
     def __init__(self, limits: Limits) -> None:
         self._limits: Final = limits
         self._heads: Final = HeadReader(limits.head_bytes_max)
+        self._known_host = (b"", "")
         self._ahead: list[bytes] = []
         self.ahead_bytes = 0
         """Bytes held for later."""
@@ -91,7 +92,12 @@ class RequestSide:
         if raw is None:
             return Success(None)
         self.hold(self._heads.take_rest())
-        return parse_request_head(raw, self._limits)
+        parsed = parse_request_head(raw, self._limits, self._known_host)
+        if isinstance(parsed, Success):
+            head = value_of(parsed)
+            if head.host_value != self._known_host[0]:
+                self._known_host = (head.host_value, head.host)
+        return parsed
 
     def begin_body(self, length: int) -> None:
         """Expect a body of `length` bytes, or CHUNKED."""

@@ -3,7 +3,7 @@
 from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import AGENT_OFFLINE, REQUEST_CUT_SHORT, UNKNOWN_NAME, WRONG_HOST
-from tunnel.core.http.forward import request_bytes
+from tunnel.core.http.forward import provenance_of, request_bytes
 from tunnel.core.http.request import RequestHead
 from tunnel.core.relay.actions import OpenOrigin, SendOrigin
 from tunnel.core.relay.endings import close, fail, finish, leave, problem_of, refuse
@@ -75,7 +75,10 @@ def send_head(edge: EdgeState, leg: Leg, exchange: Exchange) -> None:
     """Send the head as this agent's local service is to see it."""
     head = exchange.head
     host = host_value_for(leg.lease.host_header, head.host_value)
-    edge.actions.append(SendOrigin(request_bytes(head, edge.visitor, exchange.request_id, host)))
+    if head.host_value != edge.provenance_host:
+        edge.provenance_host = head.host_value
+        edge.provenance = provenance_of(head.host_value, edge.visitor)
+    edge.actions.append(SendOrigin(request_bytes(head, edge.provenance, exchange.request_id, host)))
 
 
 def repeat(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> bool:

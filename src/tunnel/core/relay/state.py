@@ -48,6 +48,9 @@ class EdgeState:
         self.host = ""
         self.name = Label("")
         """What `host`, that of the latest request, is called in the zone."""
+        self.provenance_host = b""
+        self.provenance = b""
+        """What the local service is told of this visitor, for requests with this Host."""
         self.count = 0
         """Requests begun."""
         self.lingered = 0

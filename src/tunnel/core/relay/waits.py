@@ -24,27 +24,32 @@ class Wait(Enum):
     NOTHING = "nothing"
 
 
-_FIXED: Final = frozenset(
-    (Wait.REST_OF_HEAD, Wait.RESPONSE_HEAD, Wait.VISITOR_TAKES, Wait.LOCAL_TAKES_BODY, Wait.LINGER)
-)
+_FIXED: Final = (Wait.RESPONSE_HEAD, Wait.REST_OF_HEAD, Wait.VISITOR_TAKES, Wait.LOCAL_TAKES_BODY, Wait.LINGER)
 """Waits whose clock is not started anew by a little progress: a drip must not keep them alive."""
+
+# The waits of an ordinary exchange, bound once: members of an enum are found by name, these at a fixed place.
+_NEXT_REQUEST: Final = Wait.NEXT_REQUEST
+_RESPONSE_HEAD: Final = Wait.RESPONSE_HEAD
+_RESPONSE_BODY: Final = Wait.RESPONSE_BODY
 
 NEVER: Final = Instant(float(1 << 62))
 
 
 def seconds_for(wait: Wait, limits: Limits) -> float:
     """How long `wait` may last, in seconds."""
+    if wait is _NEXT_REQUEST:
+        return limits.idle_seconds_max
+    if wait is _RESPONSE_HEAD:
+        return limits.response_head_seconds_max
+    if wait is _RESPONSE_BODY:
+        return limits.response_stall_seconds_max
     match wait:
-        case Wait.NEXT_REQUEST:
-            return limits.idle_seconds_max
         case Wait.REST_OF_HEAD:
             return limits.head_seconds_max
         case Wait.REQUEST_BODY:
             return limits.body_stall_seconds_max
-        case Wait.RESPONSE_HEAD | Wait.LOCAL_TAKES_BODY:
+        case Wait.LOCAL_TAKES_BODY:
             return limits.response_head_seconds_max
-        case Wait.RESPONSE_BODY:
-            return limits.response_stall_seconds_max
         case Wait.VISITOR_TAKES:
             return limits.write_stall_seconds_max
         case _:
