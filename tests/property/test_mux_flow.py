@@ -136,7 +136,7 @@ def test_a_first_frame_of_the_whole_window_is_taken() -> None:
 
 @pytest.mark.shows("MUX-FRAME-003")
 def test_a_frame_beyond_the_frame_limit_is_refused_on_any_stream() -> None:
-    assert refusal(server(), header(DATA, 0, 99, 1 << 21)) == FrameTooLong(99, 1 << 21, 1 << 20)
+    assert refusal(server(), header(DATA, 0, 99, 1 << 25)) == FrameTooLong(99, 1 << 25, 1 << 24)
 
 
 @pytest.mark.shows("MUX-FLOW-006", "MUX-FLOW-007")

@@ -394,7 +394,7 @@ def test_a22_one_stalled_reader_leaves_99_others_unaffected() -> None:
 @pytest.mark.shows("MUX-FRAME-003")
 def test_a22_a_frame_of_4_gib_for_an_unknown_stream_is_refused_by_its_header() -> None:
     """All 4 GiB of it are read and dropped by hashicorp."""
-    assert refusal(server(), header(DATA, 0, 7, 0xFFFF_FFFF)) == FrameTooLong(7, 0xFFFF_FFFF, 1 << 20)
+    assert refusal(server(), header(DATA, 0, 7, 0xFFFF_FFFF)) == FrameTooLong(7, 0xFFFF_FFFF, 1 << 24)
 
 
 @pytest.mark.bug("A23")

@@ -157,7 +157,7 @@ def test_after_our_goaway_streams_go_on_and_new_ones_are_refused() -> None:
     assert hear(session, data(3, b"new", SYN) + data(1, b"old", FIN)) == [("data", 1, b"old"), ("ended", 1)]
     queue(session, stream, b"bye")
     session.end(stream)
-    assert sent(session) == [(UPDATE, RST, 3, 0, b""), (DATA, FIN, 1, 3, b"bye")]
+    assert sent(session) == [(UPDATE, RST, 3, 0, b""), (DATA, 0, 1, 3, b"bye"), (DATA, FIN, 1, 0, b"")]
     assert session.live_streams == 0
     assert session.open_stream() == Failure(SessionDraining())
 

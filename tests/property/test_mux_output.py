@@ -90,13 +90,13 @@ def test_a_turn_that_is_cut_short_goes_on_where_it_stopped() -> None:
 
 
 @pytest.mark.shows("MUX-OUT-003")
-def test_fin_rides_on_the_last_frame() -> None:
+def test_fin_follows_the_last_byte_in_a_frame_of_its_own() -> None:
     session = server(Limits(frame_bytes_sent_max=4))
     stream = accepted(session, 1)
     queue(session, stream, b"abc")
     queue(session, stream, b"def")
     session.end(stream)
-    assert sent(session) == [(DATA, 0, 1, 4, b"abcd"), (DATA, FIN, 1, 2, b"ef")]
+    assert sent(session) == [(DATA, 0, 1, 4, b"abcd"), (DATA, 0, 1, 2, b"ef"), (DATA, FIN, 1, 0, b"")]
     assert not session.has_output
 
 
@@ -108,7 +108,7 @@ def test_fin_waits_for_the_bytes_that_wait_for_the_window() -> None:
     session.end(stream)
     assert all(flags == 0 for _, flags, _, _, _ in sent(session))
     hear(session, update(1, 1))
-    assert sent(session) == [(DATA, FIN, 1, 1, b"\0")]
+    assert sent(session) == [(DATA, 0, 1, 1, b"\0"), (DATA, FIN, 1, 0, b"")]
 
 
 @pytest.mark.shows("MUX-OUT-004", "MUX-FRAME-009")

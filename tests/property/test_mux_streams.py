@@ -78,7 +78,7 @@ def test_a_stream_works_without_an_ack() -> None:
     assert hear(session, data(stream, b"unacknowledged", FIN)) == [("data", 1, b"unacknowledged"), ("ended", 1)]
     queue(session, stream, b"ours")
     session.end(stream)
-    assert sent(session) == [(DATA, FIN, 1, 4, b"ours")]
+    assert sent(session) == [(DATA, 0, 1, 4, b"ours"), (DATA, FIN, 1, 0, b"")]
     assert session.live_streams == 0
 
 
@@ -246,7 +246,7 @@ def test_a_stream_closed_by_both_sides_leaves_nothing_behind() -> None:
     queue(session, stream, b"bye")
     session.end(stream)
     assert session.live_streams == 1
-    assert sent(session) == [(DATA, FIN, 1, 3, b"bye")]
+    assert sent(session) == [(DATA, 0, 1, 3, b"bye"), (DATA, FIN, 1, 0, b"")]
     assert session.live_streams == session.unread == session.queued(stream) == 0
     session.return_credit(stream, 199_990, START)
     session.reset(stream)

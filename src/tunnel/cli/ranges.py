@@ -29,7 +29,7 @@ _PARTICULAR: Final = {
     "session_growth_bytes_max": Range(0, 64 * GIB),  # 0: no window grows
     "session_buffer_bytes_max": Range(1 * MIB, 64 * GIB),
     "frame_bytes_sent_max": Range(1 * KIB, 1 * MIB),
-    "frame_bytes_max": Range(16 * KIB, 64 * MIB),  # other implementations send up to 16 KiB in one frame
+    "frame_bytes_max": Range(256 * KIB, 1 * GIB),  # others fill the window of a stream with one frame
     "stream_queue_bytes": Range(16 * KIB, 64 * MIB),
     "head_bytes_max": Range(1 * KIB, 1 * MIB),  # all of it is held while it is read
     "target_bytes_max": Range(256, 1 * MIB),
@@ -50,6 +50,7 @@ NEVER_MORE_THAN: Final = (
     ("frame_bytes_sent_max", "frame_bytes_max"),
     ("stream_window_bytes", "session_buffer_bytes_max"),
     ("stream_window_bytes", "stream_window_bytes_max"),
+    ("stream_window_bytes_max", "frame_bytes_max"),
     ("heartbeat_seconds", "heartbeat_deadline_seconds"),
     ("reconnect_seconds_min", "reconnect_seconds_max"),
 )

@@ -90,8 +90,8 @@ class Limits:
     """How long an idle visitor connection of a worker that retires may still bring a request, which is answered."""
 
     # The link.
-    frame_bytes_max: int = 1 * MIB
-    """A DATA frame we accept; more than any window we grant would be a violation anyway."""
+    frame_bytes_max: int = 16 * MIB
+    """A DATA frame we accept: a whole window in one, as @libp2p/yamux sends it. Payload is passed on, never held."""
     frame_bytes_sent_max: int = 16 * KIB
     """A DATA frame we send: one TLS record, so that a small exchange never waits behind more."""
     stream_window_bytes: int = 256 * KIB

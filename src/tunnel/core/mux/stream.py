@@ -55,11 +55,14 @@ class Stream:
         return self.has_sent_fin and self.peer_ended
 
     def write_data(self, parts: list[bytes], payload_max: int) -> int:
-        """Append one Data frame, with FIN when it is the last, while `is_sendable`; how many bytes the frame has."""
+        """Append one Data frame, while `is_sendable`; how many bytes the frame has.
+
+        FIN goes in a frame of its own: @libp2p/yamux drops what comes in one frame with it once its own side has ended.
+        """
         queue = self.queue
         count = min(queue.size, self.send_window.credit, payload_max)
         flags = 0
-        if self.is_ending and count == queue.size:
+        if queue.size == 0:
             flags = FIN
             self.has_sent_fin = True
         parts.append(frame_header_bytes(DATA, flags, self.id, count))
