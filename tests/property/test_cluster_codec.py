@@ -71,7 +71,9 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
     st.builds(NameGranted, SESSIONS, EPOCHS),
     st.builds(NameDenied, SESSIONS, st.integers(0, 2**32 - 1).map(EndpointId), st.sampled_from(DenialCode), WORDS),
     st.builds(Supersede, SESSIONS),
-    st.builds(LeaseUp, WORKERS, SESSIONS, EPOCHS, NAMES, st.just(TOKEN), EXPOSES, WORDS),
+    st.builds(
+        LeaseUp, WORKERS, SESSIONS, EPOCHS, NAMES, st.just(TOKEN), EXPOSES, WORDS, st.binary(min_size=16, max_size=16)
+    ),
     st.builds(LeaseDown, EPOCHS, NAMES, st.sampled_from(LeaseEnd)),
     st.builds(NameOffline, NAMES, st.binary(min_size=16, max_size=16).map(AccountId), st.integers(0, 2**32 - 1)),
     st.builds(WorkerUp, WORKERS, WORDS),
@@ -169,7 +171,7 @@ def test_a_worker_takes_no_worker_s_words(message: Message) -> None:
 def test_a_worker_takes_no_lease_of_a_token_that_is_none_and_no_garbage() -> None:
     replica = Replica(RouteTable(DEFAULT_LIMITS))
     asked = Expose(EndpointId(1), EndpointKind.HTTP, "a", Keep())
-    forged = LeaseUp(WorkerId(1), SessionId(1), Epoch(1), Label("a"), bytes(240), asked, "")
+    forged = LeaseUp(WorkerId(1), SessionId(1), Epoch(1), Label("a"), bytes(240), asked, "", bytes(16))
     assert replica.receive(encode_message(forged), NOW) == Failure(OutOfTurn(MessageKind.LEASE_UP))
     assert replica.receive(framed(0x7F, b""), NOW) == Failure(UnknownMessage(0x7F))
 

@@ -83,7 +83,7 @@ class LocalRegistry:
         """Decide now; a session has a number that no session of this process had before."""
         self._begun += 1
         number = SessionId(self._begun)
-        opened = self._table.open_session(number, token, hello.instance)
+        opened = self._table.open_session(number, token, hello.instance, hello.link)
         if not isinstance(opened, Success):
             asker.on_open_refused(describe(error_of(opened)))
             return
@@ -100,11 +100,12 @@ class LocalRegistry:
             return
         lease, fenced = value_of(decided).lease, value_of(decided).fenced
         if not asker.on_granted(lease, now):
-            # Withdrawn in the same breath; the lease that it replaced has ended all the same.
+            # Withdrawn in the same breath; the leases that it replaced have ended all the same.
             self.withdraw(lease)
-        previous = None if fenced is None else self._sessions.holder(fenced.session)
-        if fenced is not None and previous is not None:
-            previous.fence(fenced, f"a newer link with the same token took {lease.name}", now)
+        for replaced in fenced:
+            previous = self._sessions.holder(replaced.session)
+            if previous is not None:
+                previous.fence(replaced, f"a newer link with the same token took {lease.name}", now)
 
     def withdraw(self, lease: Lease) -> None:
         """The name is free at once."""

@@ -96,8 +96,8 @@ class _Play:
             assert self.table.find(asked.name, self.now) is before
             return
         lease, fenced = value_of(done).lease, value_of(done).fenced
-        assert fenced is (before if isinstance(before, Lease) else None)
-        assert fenced is None or fenced.token_id == lease.token_id
+        assert fenced == ((before,) if isinstance(before, Lease) else ())
+        assert all(old.token_id == lease.token_id for old in fenced)
         assert all(lease.epoch > old.epoch for old in self.past)
         self.past.append(lease)
 

@@ -128,6 +128,20 @@ class Limits:
     """Agent links of one process, those that still shake hands included."""
     handshakes_per_address_max: int = 64
     """Agents of one address that have not shown a valid token yet; an office that redials after an outage fits."""
+    links_per_agent_max: int = 16
+    """Links one agent process may keep up; more than the cores that could serve them bring nothing."""
+    members_per_name_max: int = 64
+    """Links that may answer for one name together: each choice looks at all of them."""
+    aside_failures: int = 3
+    """Connections to a local service not made in a row, after which the others of its name serve in its place."""
+    aside_seconds_min: float = 1.0
+    """Then it is put aside for so long; doubled each time that a request finds it failing still."""
+    aside_seconds_max: float = 60.0
+    """The longest such pause: a service that is back gets its share within a minute."""
+    retries_max: int = 3
+    """Other members that one request may be sent to after the first did not take it."""
+    retry_bytes_max: int = 64 * KIB
+    """Of a request body, held until a local service has the request, so that another can get it instead. One read."""
     offline_names_max: int = 10_000
     """Names remembered as offline; the oldest are forgotten first."""
 

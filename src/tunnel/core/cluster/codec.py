@@ -144,7 +144,7 @@ def _directory_body(message: LeaseUp | LeaseDown | NameOffline | WorkerUp | Work
         case LeaseUp():
             numbers = uint_bytes(message.worker, 4) + uint_bytes(message.session, 8) + uint_bytes(message.epoch, 8)
             texts = text_bytes(message.name, _LABEL_CHARS_MAX) + text_bytes(message.peer, PEER_CHARS_MAX)
-            return numbers + texts + message.token + encode_link_message(message.asked)
+            return numbers + texts + message.token + message.instance + encode_link_message(message.asked)
         case LeaseDown():
             ended = uint_bytes(message.epoch, 8) + uint_bytes(message.end.value, 1)
             return ended + text_bytes(message.name, _LABEL_CHARS_MAX)
@@ -242,8 +242,9 @@ def _lease_up(fields: Fields, body: bytes) -> LeaseUp:
     worker, session, epoch, name = _worker(fields), _session(fields), _epoch(fields), _name(fields)
     peer = fields.take_text("peer", PEER_CHARS_MAX)
     token = fields.take_bytes("token", TOKEN_BYTES)
-    before = 20 + 2 + len(name) + 2 + len(peer) + len(token)
-    return LeaseUp(worker, session, epoch, name, token, _expose(fields, body[before:]), peer)
+    instance = fields.take_bytes("instance", INSTANCE_BYTES)
+    before = 20 + 2 + len(name) + 2 + len(peer) + len(token) + len(instance)
+    return LeaseUp(worker, session, epoch, name, token, _expose(fields, body[before:]), peer, instance)
 
 
 def _lease_down(fields: Fields) -> LeaseDown:

@@ -201,6 +201,7 @@ class LeaseUp:
     token: bytes
     asked: Expose
     peer: str
+    instance: bytes
 
 
 @final

@@ -209,7 +209,7 @@ class ClusterRegistry:
         if not isinstance(decoded, Success):
             return Failure(OutOfTurn(message.message_kind))
         session = SessionId(self._sessions_begun + 1)
-        opened = self._table.open_session(session, value_of(decoded), message.instance)
+        opened = self._table.open_session(session, value_of(decoded), message.instance, message.link)
         if not isinstance(opened, Success):
             self._say(worker, SessionRefused(message.asking, describe(error_of(opened))))
             return Success(None)
@@ -247,10 +247,17 @@ class ClusterRegistry:
     def _grant(self, member: _Member, message: AskName, claimed: Claimed, now: Instant) -> None:
         lease = claimed.lease
         word = LeaseUp(
-            member.worker, lease.session, lease.epoch, lease.name, member.raw_token, message.asked, member.peer
+            member.worker,
+            lease.session,
+            lease.epoch,
+            lease.name,
+            member.raw_token,
+            message.asked,
+            member.peer,
+            member.instance,
         )
-        if claimed.fenced is not None:
-            self._end_fenced(claimed.fenced, member, now)
+        for fenced in claimed.fenced:
+            self._end_fenced(fenced, member, now)
         self._waiting[lease.epoch] = word
         self._announce(lease.name)
 

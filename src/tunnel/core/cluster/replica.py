@@ -184,7 +184,7 @@ class Replica:
         if not isinstance(decoded, Success):
             return OutOfTurn(word.message_kind)
         claim = claim_of(word.asked, word.name, word.session, value_of(decoded), word.peer)
-        lease = Lease(claim, word.epoch, now)
+        lease = self._table.lease_for(claim, word.epoch, now, word.instance)
         self._leases[word.epoch] = (lease, word.worker)
         self._table.install(lease)
         return None

@@ -46,13 +46,22 @@ class TooManyNames:
 
 @final
 @dataclass(frozen=True, slots=True)
+class TooManyMembers:
+    """As many links answer for the name together as may."""
+
+    name: Label
+    limit: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class TooManySessions:
     """The token holds as many sessions as it may."""
 
     limit: int
 
 
-ClaimError: TypeAlias = NameTaken | Overtaken | SessionGone | TooManyNames
+ClaimError: TypeAlias = NameTaken | Overtaken | SessionGone | TooManyNames | TooManyMembers
 
 
 def describe(error: ClaimError | TooManySessions) -> str:
@@ -66,12 +75,14 @@ def describe(error: ClaimError | TooManySessions) -> str:
             return f"Session {session} has ended; connect again."
         case TooManyNames(limit=limit):
             return f"The token holds all {limit} names that it may at once; withdraw one first."
+        case TooManyMembers(name=name, limit=limit):
+            return f"All {limit} links that may answer for `{name}` together are there; end one first."
         case _:
             return f"The token holds all {error.limit} links that it may at once; end one first."
 
 
 def denial_code(error: ClaimError) -> DenialCode:
     """The code that the link answers the claim with."""
-    if isinstance(error, TooManyNames):
+    if isinstance(error, (TooManyNames, TooManyMembers)):
         return DenialCode.TOO_MANY
     return DenialCode.SHUTTING_DOWN if isinstance(error, SessionGone) else DenialCode.NAME_TAKEN

@@ -62,7 +62,7 @@ def expose(asked: Expose, who: Granting, entropy: bytes) -> Outcome[Claimed, Den
 
 def claim_of(asked: Expose, name: Label, session: SessionId, token: Token, peer: str) -> Claim:
     """The claim that an agent's wish stands for, once its name is decided."""
-    return Claim(name, session, asked.endpoint, asked.kind, token, asked.host_header, peer)
+    return Claim(name, session, asked.endpoint, asked.kind, token, asked.host_header, peer, asked.share)
 
 
 def _name_for(asked: Expose, token: Token, entropy: bytes) -> Outcome[Label, Denial]:

@@ -20,17 +20,19 @@ class Opened:
 
 @final
 class Sessions:
-    """Live sessions by number, by agent process and by token."""
+    """Live sessions by number, by link of an agent process and by token."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits: Final = limits
-        self._agents: dict[SessionId, tuple[TokenId, bytes]] = {}
-        self._of_agent: dict[tuple[TokenId, bytes], SessionId] = {}
+        self._agents: dict[SessionId, tuple[TokenId, bytes, int]] = {}
+        self._of_agent: dict[tuple[TokenId, bytes, int], SessionId] = {}
         self._counts: dict[TokenId, int] = {}
+        self.latest = SessionId(0)
+        """The newest that was ever live."""
 
-    def open(self, session: SessionId, token: Token, instance: bytes) -> Outcome[Opened, TooManySessions]:
-        """Make a session live. An older one of the same token and agent process is retired by it, and not counted."""
-        agent = (token.token_id, instance)
+    def open(self, session: SessionId, token: Token, instance: bytes, link: int) -> Outcome[Opened, TooManySessions]:
+        """Make a session live. An older one of the same token, agent process and link is retired by it, not counted."""
+        agent = (token.token_id, instance, link)
         retired = self._of_agent.get(agent)
         limit = min(token.sessions_max, self._limits.sessions_per_token_max)
         if retired is None and self._counts.get(token.token_id, 0) >= limit:
@@ -38,6 +40,7 @@ class Sessions:
         if retired is not None:
             self.close(retired)
         self._agents[session] = agent
+        self.latest = max(self.latest, session)
         self._of_agent[agent] = session
         self._counts[token.token_id] = self._counts.get(token.token_id, 0) + 1
         return Success(Opened(session, retired))
@@ -54,9 +57,10 @@ class Sessions:
         else:
             self._counts.pop(agent[0], None)
 
-    def is_live(self, session: SessionId) -> bool:
-        """Opened, and neither closed nor retired."""
-        return session in self._agents
+    def instance_of(self, session: SessionId) -> bytes | None:
+        """The agent process of a session that is live: opened, and neither closed nor retired. None when it is not."""
+        agent = self._agents.get(session)
+        return None if agent is None else agent[1]
 
     def count(self, token_id: TokenId) -> int:
         """How many sessions the token has live."""

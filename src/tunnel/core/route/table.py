@@ -1,64 +1,33 @@
-"""Who answers for a name: one lease at a time, each of a newer generation than the one before.
+"""Who answers for a name: a group of leases, each of a newer generation than those before it.
 
-An older session never takes back what a newer one of the same token holds, and nothing that an ended session does
-later changes anything (known bug B3). The table is a value: it asks no clock, and the same calls give the same table.
+Usually it is one. It is more when one agent holds several links, or when several agents of an account asked to share
+(ADR 0037). An older session never takes back what a newer one of the same token holds, and nothing that an ended
+session does later changes anything (known bug B3). The table asks no clock, and the same calls give the same table.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final, final
 
-from tunnel.core.base.ids import EndpointId, Epoch, Instant, Label, SessionId
+from tunnel.core.base.ids import Epoch, Instant, Label, SessionId
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import first_keys
-from tunnel.core.link.messages import HostHeader
-from tunnel.core.route.errors import ClaimError, NameTaken, Overtaken, SessionGone, TooManyNames, TooManySessions
+from tunnel.core.link.messages import Share
+from tunnel.core.route.errors import (
+    ClaimError,
+    NameTaken,
+    Overtaken,
+    SessionGone,
+    TooManyMembers,
+    TooManyNames,
+    TooManySessions,
+)
+from tunnel.core.route.group import Group, Spent
+from tunnel.core.route.lease import Claim, Claimed, Lease
 from tunnel.core.route.sessions import Opened, Sessions
-from tunnel.core.token.token import AccountId, EndpointKind, Token, TokenId
+from tunnel.core.token.token import AccountId, Token, TokenId
 
-
-@final
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a session asks for; that its token permits it is already known (`rights.permits`)."""
-
-    name: Label
-    session: SessionId
-    endpoint: EndpointId
-    kind: EndpointKind
-    token: Token
-    host_header: HostHeader
-    peer: str
-
-
-@final
-class Lease:
-    """The right of one endpoint of one session to answer for a name, until `RouteTable.is_current` says no.
-
-    The token comes along, so that each stream asks the same parsed value that the grant was made from (B1, B2).
-    """
-
-    def __init__(self, claim: Claim, epoch: Epoch, since: Instant) -> None:
-        self.name: Final = claim.name
-        self.session: Final = claim.session
-        self.endpoint: Final = claim.endpoint
-        self.epoch: Final = epoch
-        self.token_id: Final = claim.token.token_id
-        self.account: Final = claim.token.account
-        self.token: Final = claim.token
-        self.host_header: Final = claim.host_header
-        self.kind: Final = claim.kind
-        self.peer: Final = claim.peer
-        self.since: Final = since
-
-
-@final
-class Claimed:
-    """A claim that was granted. `fenced` is the lease that it replaced: its endpoint must not serve another byte."""
-
-    def __init__(self, lease: Lease, fenced: Lease | None) -> None:
-        self.lease: Final = lease
-        self.fenced: Final = fenced
+__all__ = ("Claim", "Claimed", "Lease", "Offline", "RouteTable", "Unhealthy")
 
 
 @final
@@ -71,6 +40,14 @@ class Offline:
 
 
 @final
+class Unhealthy:
+    """A name whose agents are there, and all say that their local service fails its checks."""
+
+
+_UNHEALTHY: Final = Unhealthy()
+
+
+@final
 class RouteTable:
     """Leases by name and by session, and the names that were served lately."""
 
@@ -78,76 +55,123 @@ class RouteTable:
         self._limits: Final = limits
         self._sessions: Final = Sessions(limits)
         self._epoch = Epoch(0)
-        self._leases: dict[Label, Lease] = {}
+        self._groups: dict[Label, Group] = {}
         self._names_of_session: dict[SessionId, set[Label]] = {}
         self._names_of_token: dict[TokenId, int] = {}
         self._offline: dict[Label, Offline] = {}  # in the order of `since`
 
-    def open_session(self, session: SessionId, token: Token, instance: bytes) -> Outcome[Opened, TooManySessions]:
+    def open_session(
+        self, session: SessionId, token: Token, instance: bytes, link: int = 0
+    ) -> Outcome[Opened, TooManySessions]:
         """Let a session claim names from now on; sessions are numbered in rising order and never reused.
 
-        `Opened.retired` is the same agent's session before: it claims nothing more, but keeps what it has until the
-        new one takes it or `drop_session` ends it.
+        `Opened.retired` is what the same agent had as this `link` before: it claims nothing more, but keeps what it has
+        until the new one takes it or `drop_session` ends it.
         """
-        return self._sessions.open(session, token, instance)
+        return self._sessions.open(session, token, instance, link)
 
     def claim(self, asked: Claim, now: Instant) -> Outcome[Claimed, ClaimError]:
-        """A lease of the next epoch; the same token takes its name over at once, another is refused."""
-        current = self._leases.get(asked.name)
-        refused = self._refusal(asked, current, now)
+        """A lease of the next epoch, with those that it replaces.
+
+        It joins the holders when they are links of the same agent or when all want to share; otherwise the same token
+        takes its name over at once, and another is refused.
+        """
+        instance = self._sessions.instance_of(asked.session)
+        if instance is None:
+            return Failure(SessionGone(asked.session))
+        group = self._groups.get(asked.name) or Group(self._limits)
+        is_joining = _may_join(asked, instance, group.members)
+        fenced = self._own_past(asked, instance, group.members) if is_joining else group.members
+        refused = self._refusal(asked, group, fenced, now) if is_joining else _overtaken(asked, instance, group)
         if refused is not None:
             return Failure(refused)
-        if current is not None:
-            self._detach(current)
+        if not is_joining:
+            self._note_overtaken(group)
+        health = group.health_for(asked.token.token_id, instance)
+        for lease in fenced:
+            self._detach(group, lease)
         self._epoch = Epoch(self._epoch + 1)
-        lease = Lease(asked, self._epoch, now)
-        self._attach(lease)
-        self._offline.pop(asked.name, None)
-        return Success(Claimed(lease, current))
+        granted = Lease(asked, self._epoch, now, instance, health)
+        self._attach(group, granted)
+        return Success(Claimed(granted, tuple(fenced)))
 
-    def find(self, name: Label, now: Instant) -> Lease | Offline | None:
-        """Who answers for the name: a lease, nobody for the moment, or nobody that is remembered."""
-        lease = self._leases.get(name)
-        if lease is not None:
-            return lease
+    def find(self, name: Label, now: Instant, preferred: Lease | None = None) -> Lease | Unhealthy | Offline | None:
+        """Who answers for the name: a lease, nobody for the moment, or nobody that is remembered.
+
+        Of several leases it is one with the fewest exchanges running; `preferred`, if that is one of those.
+        """
+        group = self._groups.get(name)
+        if group is not None:
+            return group.only or group.choose(now, preferred, ()) or _UNHEALTHY
         gone = self._offline.get(name)
         if gone is None or now - gone.since >= self._limits.offline_remembered_seconds:
             return None
         return gone
 
+    def another(self, name: Label, now: Instant, spent: Sequence[Spent]) -> Lease | None:
+        """A lease of the name apart from what was tried in vain."""
+        group = self._groups.get(name)
+        return None if group is None else group.choose(now, None, spent)
+
+    def is_shared(self, name: Label) -> bool:
+        """Whether more than one lease answers for the name."""
+        group = self._groups.get(name)
+        return group is not None and len(group.members) > 1
+
     def is_current(self, lease: Lease) -> bool:
         """Whether this very generation of the name is in force."""
-        current = self._leases.get(lease.name)
-        return current is not None and current.epoch == lease.epoch
+        group = self._groups.get(lease.name)
+        return group is not None and group.member(lease.epoch) is not None
+
+    def members(self, name: Label) -> list[Lease]:
+        """All leases of the name, the oldest first."""
+        group = self._groups.get(name)
+        return [] if group is None else group.members
 
     def withdraw(self, name: Label, epoch: Epoch) -> Lease | None:
-        """Give a name up for good: it is free for anyone at once. None when that generation is not in force."""
-        current = self._leases.get(name)
-        if current is None or current.epoch != epoch:
-            return None
-        self._detach(current)
-        return current
+        """Give a lease up for good: with the last one the name is free for anyone. None when it is not in force."""
+        group = self._groups.get(name)
+        lease = None if group is None else group.member(epoch)
+        if group is not None and lease is not None:
+            self._detach(group, lease)
+            self._forget_empty(group, name)
+        return lease
 
     def drop_session(self, session: SessionId, now: Instant) -> list[Lease]:
-        """End a session and return the leases that ended with it, by name; its names are offline from now on.
+        """End a session and return the leases that ended with it, by name; a name that nobody else answers is offline.
 
         A second call returns nothing, and what a newer session has taken over meanwhile is not touched.
         """
         self._sessions.close(session)
-        dropped = [
-            lease
-            for name in sorted(self._names_of_session.get(session, ()))
-            if (lease := self._leases.get(name)) is not None
-        ]
-        for lease in dropped:
-            self._detach(lease)
-            self._offline[lease.name] = Offline(lease.account, now)
+        dropped: list[Lease] = []
+        for name in sorted(self._names_of_session.get(session, ())):
+            group = self._groups.get(name)
+            for lease in [] if group is None else group.members:
+                if group is not None and lease.session == session:
+                    dropped.append(lease)
+                    self._detach(group, lease)
+                    if self._forget_empty(group, name):
+                        self._offline[name] = Offline(lease.account, now)
         self._forget_oldest()
         return dropped
 
+    def on_local_failed(self, lease: Lease, now: Instant) -> bool:
+        """No connection to the local service behind the lease was made. True when that puts it aside for a while."""
+        group = self._groups.get(lease.name)
+        others_serve = group is not None and group.others_serve(lease.health)
+        return lease.health.on_failed(now, others_serve=others_serve)
+
+    def on_health(self, lease: Lease, *, is_up: bool) -> bool:
+        """The agent says whether its local service passes its checks. True when that is news."""
+        is_news = lease.health.report(is_up=is_up)
+        group = self._groups.get(lease.name)
+        if group is not None:
+            group.refresh()
+        return is_news
+
     def leases(self) -> list[Lease]:
-        """All leases in force, by name."""
-        return [lease for name in sorted(self._leases) if (lease := self._leases.get(name)) is not None]
+        """All leases in force, by name and then by epoch."""
+        return [lease for name in sorted(self._groups) for lease in self.members(name)]
 
     def offline_count(self) -> int:
         """How many names are remembered as offline; never more than `limits.offline_names_max`."""
@@ -155,11 +179,15 @@ class RouteTable:
 
     # A replica: the table of a process that is told by another one what holds.
 
+    def lease_for(self, claim: Claim, epoch: Epoch, since: Instant, instance: bytes) -> Lease:
+        """A lease that was granted elsewhere to an agent process, whose health its other links here share."""
+        group = self._groups.get(claim.name) or Group(self._limits)
+        return Lease(claim, epoch, since, instance, group.health_for(claim.token.token_id, instance))
+
     def install(self, lease: Lease) -> None:
         """Let a lease that was granted elsewhere be in force here."""
         self.remove(lease.name, lease.epoch)
-        self._attach(lease)
-        self._offline.pop(lease.name, None)
+        self._attach(self._groups.get(lease.name) or Group(self._limits), lease)
 
     def remove(self, name: Label, epoch: Epoch) -> Lease | None:
         """End a lease because it has ended elsewhere; None when it is not in force here."""
@@ -167,7 +195,7 @@ class RouteTable:
 
     def note_offline(self, name: Label, account: AccountId, since: Instant) -> None:
         """Remember a name that has no agent, unless it has one here."""
-        if name not in self._leases:
+        if name not in self._groups:
             self._offline[name] = Offline(account, since)
             self._forget_oldest()
 
@@ -179,13 +207,12 @@ class RouteTable:
         for name in first_keys(self._offline, len(self._offline) - self._limits.offline_names_max):
             self._offline.pop(name, None)
 
-    def _refusal(self, asked: Claim, current: Lease | None, now: Instant) -> ClaimError | None:
-        if not self._sessions.is_live(asked.session):
-            return SessionGone(asked.session)
-        if current is not None:
-            if current.token_id != asked.token.token_id:
-                return NameTaken(asked.name, current.since)
-            return Overtaken(asked.name, current.session) if asked.session < current.session else None
+    def _refusal(self, asked: Claim, group: Group, own_past: list[Lease], now: Instant) -> ClaimError | None:
+        """Why the name is not given to one more, or to the first."""
+        if len(group.members) - len(own_past) >= self._limits.members_per_name_max:
+            return TooManyMembers(asked.name, self._limits.members_per_name_max)
+        if group.has_token(asked.token.token_id):
+            return None
         gone = self._offline.get(asked.name)
         is_kept = gone is not None and now - gone.since < self._limits.lease_lapse_seconds
         if gone is not None and is_kept and gone.account != asked.token.account:
@@ -194,23 +221,80 @@ class RouteTable:
             return TooManyNames(asked.token.names_max)
         return None
 
-    def _attach(self, lease: Lease) -> None:
-        self._leases[lease.name] = lease
+    def _note_overtaken(self, group: Group) -> None:
+        """The agents that are told now that they lose the name do not take it back over their other links.
+
+        One whose link is dead hears nothing of it and dials again: then its session is newer, and it does.
+        """
+        live = [lease for lease in group.members if self._sessions.instance_of(lease.session) is not None]
+        group.overtaken = [(lease.token_id, lease.instance) for lease in live]
+        group.overtaken_until = self._sessions.latest
+
+    def _own_past(self, asked: Claim, instance: bytes, members: list[Lease]) -> list[Lease]:
+        """What the session, or the one that it retired, held of the name until now."""
+        return [
+            lease
+            for lease in members
+            if _is_of(lease, asked.token.token_id, instance)
+            and (lease.session == asked.session or self._sessions.instance_of(lease.session) is None)
+        ]
+
+    def _attach(self, group: Group, lease: Lease) -> None:
+        if not group.has_token(lease.token_id):
+            self._names_of_token[lease.token_id] = self._names_of_token.get(lease.token_id, 0) + 1
+        group.join(lease)
+        self._groups[lease.name] = group
         names = self._names_of_session.get(lease.session)
         if names is None:
             self._names_of_session[lease.session] = {lease.name}
         else:
             names.add(lease.name)
-        self._names_of_token[lease.token_id] = self._names_of_token.get(lease.token_id, 0) + 1
+        self._offline.pop(lease.name, None)
 
-    def _detach(self, lease: Lease) -> None:
-        self._leases.pop(lease.name, None)
+    def _detach(self, group: Group, lease: Lease) -> None:
+        group.leave(lease)
         names = self._names_of_session.get(lease.session, set())
         names.discard(lease.name)
         if not names:
             self._names_of_session.pop(lease.session, None)
+        if group.has_token(lease.token_id):
+            return
         left = self._names_of_token.get(lease.token_id, 0) - 1
         if left > 0:
             self._names_of_token[lease.token_id] = left
         else:
             self._names_of_token.pop(lease.token_id, None)
+
+    def _forget_empty(self, group: Group, name: Label) -> bool:
+        if group.members:
+            return False
+        self._groups.pop(name, None)
+        return True
+
+
+def _is_of(lease: Lease, token: TokenId, instance: bytes) -> bool:
+    return lease.instance == instance and lease.token_id == token
+
+
+def _may_join(asked: Claim, instance: bytes, members: list[Lease]) -> bool:
+    """Whether the claim is for a place beside the holders: each is a link of the same agent, or wants to share too."""
+    for lease in members:
+        if lease.kind is not asked.kind:
+            return False
+        is_shared = lease.share is Share.POOL and asked.share is Share.POOL and lease.account == asked.token.account
+        if not is_shared and not _is_of(lease, asked.token.token_id, instance):
+            return False
+    return True
+
+
+def _overtaken(asked: Claim, instance: bytes, group: Group) -> ClaimError | None:
+    """Why the name is not taken from its holders."""
+    token = asked.token.token_id
+    for lease in group.members:
+        if lease.token_id != token:
+            return NameTaken(asked.name, lease.since)
+    newest = SessionId(0)
+    for lease in group.members:
+        newest = max(newest, lease.session)
+    was_overtaken = (token, instance) in group.overtaken and asked.session <= group.overtaken_until
+    return Overtaken(asked.name, newest) if was_overtaken or asked.session < newest else None

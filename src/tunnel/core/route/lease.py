@@ -1,0 +1,60 @@
+"""Claims and leases: what a session asks for, and the right to answer for a name that it is given."""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from tunnel.core.base.ids import EndpointId, Epoch, Instant, Label, SessionId
+from tunnel.core.link.messages import HostHeader, Share
+from tunnel.core.route.health import Health
+from tunnel.core.token.token import EndpointKind, Token
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a session asks for; that its token permits it is already known (`rights.permits`)."""
+
+    name: Label
+    session: SessionId
+    endpoint: EndpointId
+    kind: EndpointKind
+    token: Token
+    host_header: HostHeader
+    peer: str
+    share: Share = Share.ALONE
+
+
+@final
+class Lease:
+    """The right of one endpoint of one session to answer for a name, until `RouteTable.is_current` says no.
+
+    The token comes along, so that each stream asks the same parsed value that the grant was made from (B1, B2).
+    `instance` is the agent process at the other end. Whoever runs an exchange (or a connection of another kind) on the
+    lease counts it in `outstanding`, from its begin to its one end.
+    """
+
+    def __init__(self, claim: Claim, epoch: Epoch, since: Instant, instance: bytes, health: Health) -> None:
+        self.name: Final = claim.name
+        self.session: Final = claim.session
+        self.endpoint: Final = claim.endpoint
+        self.epoch: Final = epoch
+        self.token_id: Final = claim.token.token_id
+        self.account: Final = claim.token.account
+        self.token: Final = claim.token
+        self.host_header: Final = claim.host_header
+        self.kind: Final = claim.kind
+        self.peer: Final = claim.peer
+        self.share: Final = claim.share
+        self.since: Final = since
+        self.instance: Final = instance
+        self.health: Final = health
+        self.outstanding = 0
+
+
+@final
+class Claimed:
+    """A claim that was granted. The endpoints of the leases in `fenced`, which it replaced, serve not another byte."""
+
+    def __init__(self, lease: Lease, fenced: tuple[Lease, ...]) -> None:
+        self.lease: Final = lease
+        self.fenced: Final = fenced
