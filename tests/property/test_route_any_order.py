@@ -254,9 +254,21 @@ class AnyOrder(RuleBasedStateMachine):
 
 TestAnyOrder = pytest.mark.bug("B3")(
     pytest.mark.shows(
-        *["ROUTE-LEASE-001", "ROUTE-LEASE-002", "ROUTE-LEASE-003", "ROUTE-LEASE-005", "ROUTE-LEASE-006"],
-        *["ROUTE-LEASE-007", "ROUTE-LEASE-009", "ROUTE-LEASE-011", "ROUTE-GROUP-001", "ROUTE-GROUP-002"],
-        *["ROUTE-GROUP-003", "ROUTE-CHOICE-001", "ROUTE-CHOICE-002", "ROUTE-HEALTH-001", "ROUTE-HEALTH-002"],
+        "ROUTE-LEASE-001",
+        "ROUTE-LEASE-002",
+        "ROUTE-LEASE-003",
+        "ROUTE-LEASE-005",
+        "ROUTE-LEASE-006",
+        "ROUTE-LEASE-007",
+        "ROUTE-LEASE-009",
+        "ROUTE-LEASE-011",
+        "ROUTE-GROUP-001",
+        "ROUTE-GROUP-002",
+        "ROUTE-GROUP-003",
+        "ROUTE-CHOICE-001",
+        "ROUTE-CHOICE-002",
+        "ROUTE-HEALTH-001",
+        "ROUTE-HEALTH-002",
     )(AnyOrder.TestCase)
 )
 TestAnyOrder.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)

@@ -46,7 +46,7 @@ def denied(outcome: Outcome[Claimed, Denial]) -> DenialCode:
 def test_a_permitted_name_is_granted_as_asked() -> None:
     done = decided("Demo", token_of("demo"))
     assert isinstance(done, Success)
-    assert (value_of(done).lease.name, value_of(done).fenced) == ("demo", None)
+    assert (value_of(done).lease.name, value_of(done).fenced) == ("demo", ())
 
 
 @given(pattern=st.sampled_from(["*", "*-dev", "team-*", "x" * 40 + "-*", "only"]))
