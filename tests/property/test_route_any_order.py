@@ -174,8 +174,8 @@ class AnyOrder(RuleBasedStateMachine):
             expected = [found] if len(self.held[name]) == 1 else due or sound or group
             assert found in expected
             assert due or found.outstanding == min(lease.outstanding for lease in expected)
-            is_tied = preferred in expected and preferred is not None and preferred.outstanding == found.outstanding
-            assert due or found is preferred or not is_tied or preferred.health.is_aside
+            if preferred in sound and preferred is not None and preferred.outstanding == found.outstanding:
+                assert found is preferred or due
             found.outstanding += 1
             self.running.append(found)
         else:
