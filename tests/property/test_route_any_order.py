@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.support.routes import DAY, LAPSE, LIMITS, START, claim_of, token_of
 
 from tunnel.core.base.ids import Epoch, Instant, Label, SessionId
@@ -23,6 +23,11 @@ from tunnel.core.token.token import AccountId, Token
 
 TOKENS: Final = [token_of(1, names_max=2), token_of(2, sessions_max=2), token_of(3, account=2)]
 NAMES: Final = [Label("a"), Label("b"), Label("c"), Label("d")]
+WANTED: Final = st.sampled_from([*NAMES[:1] * 4, *NAMES])
+"""Most want the same."""
+INSTANCES: Final = st.sampled_from([b"x", b"y", b"z"])
+LINKS: Final = st.sampled_from([0, 0, 1, 2])
+SHARES: Final = st.sampled_from([Share.ALONE, Share.POOL, Share.POOL])
 MEMBERS_MAX: Final = 3
 
 Agent = tuple[Token, bytes]
@@ -52,9 +57,21 @@ class AnyOrder(RuleBasedStateMachine):
         """Time passes."""
         self.now = Instant(self.now + seconds)
 
-    @rule(
-        token=st.sampled_from(TOKENS), instance=st.sampled_from([b"x", b"y", b"z"]), link=st.sampled_from([0, 0, 1, 2])
-    )
+    @initialize(share=SHARES, is_one=st.booleans())
+    def some_are_there(self, share: Share, *, is_one: bool) -> None:
+        """One agent with several links, or several agents."""
+        for number in range(3):
+            self.arrive(TOKENS[number and 1], b"x" if is_one else bytes([number]), number, NAMES[0], share)
+
+    @rule(token=st.sampled_from(TOKENS), instance=INSTANCES, link=LINKS, name=WANTED, share=SHARES)
+    def arrive(self, token: Token, instance: bytes, link: int, name: Label, share: Share) -> None:
+        """An agent connects and asks for a name, as all do."""
+        self.open_session(token, instance, link)
+        newest = SessionId(self.next_session - 1)
+        if newest in self.live:
+            self.ask(newest, name, share)
+
+    @rule(token=st.sampled_from(TOKENS), instance=INSTANCES, link=LINKS)
     def open_session(self, token: Token, instance: bytes, link: int) -> None:
         """An agent connects, perhaps again, perhaps with one link more."""
         session = SessionId(self.next_session)
@@ -73,10 +90,13 @@ class AnyOrder(RuleBasedStateMachine):
             self.agents[session] = (token, instance)
 
     @precondition(lambda self: self.live)
-    @rule(data=st.data(), name=st.sampled_from(NAMES), share=st.sampled_from([Share.ALONE, Share.POOL, Share.POOL]))
+    @rule(data=st.data(), name=WANTED, share=SHARES)
     def claim(self, data: st.DataObject, name: Label, share: Share) -> None:
-        """A live session asks for a name."""
-        session = data.draw(st.sampled_from(sorted(self.live)))
+        """A live session asks for a name, perhaps for one more."""
+        self.ask(data.draw(st.sampled_from(sorted(self.live))), name, share)
+
+    def ask(self, session: SessionId, name: Label, share: Share) -> None:
+        """The table answers as the model does."""
         token, agent = self.live[session][0], self.agents[session]
         group = self.held.get(name, [])
         is_joining = all(
@@ -162,7 +182,7 @@ class AnyOrder(RuleBasedStateMachine):
             del self.held[lease.name]
             self.told.pop(lease.name, None)
 
-    @rule(name=st.sampled_from(NAMES), data=st.data())
+    @rule(name=WANTED, data=st.data())
     def begin_an_exchange(self, name: Label, data: st.DataObject) -> None:
         """A visitor comes: it is sent to one that is there, is not down, and has the least to do."""
         group = [lease for lease in self.held.get(name, []) if not lease.health.is_down]
@@ -189,11 +209,16 @@ class AnyOrder(RuleBasedStateMachine):
         lease = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
         lease.outstanding -= 1
 
+    def some_lease(self, data: st.DataObject) -> Lease:
+        """One of those in force, or any there ever was."""
+        held = [lease for group in self.held.values() for lease in group]
+        return data.draw(st.sampled_from(held) | st.sampled_from(self.past) if held else st.sampled_from(self.past))
+
     @precondition(lambda self: self.past)
-    @rule(data=st.data(), times=st.integers(1, 4))
+    @rule(data=st.data(), times=st.sampled_from([1, 3, 4]))
     def fail_locally(self, data: st.DataObject, times: int) -> None:
         """Connections to a local service fail, current or not: the last one that serves is never put aside."""
-        lease = data.draw(st.sampled_from(self.past))
+        lease = self.some_lease(data)
         group = self.held.get(lease.name, [])
         for _ in range(times):
             was_sound = [member for member in group if member.health.is_sound]
@@ -205,7 +230,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def stand_locally(self, data: st.DataObject) -> None:
         """A connection is made."""
-        lease = data.draw(st.sampled_from(self.past))
+        lease = self.some_lease(data)
         was_aside = lease.health.is_aside
         assert lease.health.on_stood() == was_aside
         assert not lease.health.is_aside
@@ -214,7 +239,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data(), is_up=st.booleans())
     def report(self, data: st.DataObject, *, is_up: bool) -> None:
         """An agent says what its checks found; that is news or not."""
-        lease = data.draw(st.sampled_from(self.past))
+        lease = self.some_lease(data)
         was_down = lease.health.is_down
         assert self.table.on_health(lease, is_up=is_up) == (was_down is is_up)
         assert lease.health.is_down is not is_up
@@ -271,4 +296,4 @@ TestAnyOrder = pytest.mark.bug("B3")(
         "ROUTE-HEALTH-002",
     )(AnyOrder.TestCase)
 )
-TestAnyOrder.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestAnyOrder.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
