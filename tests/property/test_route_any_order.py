@@ -194,7 +194,7 @@ class AnyOrder(RuleBasedStateMachine):
             expected = [found] if len(self.held[name]) == 1 else due or sound or group
             assert found in expected
             assert due or found.outstanding == min(lease.outstanding for lease in expected)
-            if preferred in sound and preferred is not None and preferred.outstanding == found.outstanding:
+            if preferred in sound and preferred.outstanding == found.outstanding:
                 assert found is preferred or due
             found.outstanding += 1
             self.running.append(found)
