@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo test wall trace coverage defects fuzz bench compiled test-compiled setup setup-dev lock clean
+.PHONY: help demo test wall trace coverage defects fuzz model bench compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -15,6 +15,7 @@ help:
 	@echo "make coverage           lines and branches of the core, 100 % or it fails"
 	@echo "make defects            deliberate defects, each of which a test has to catch"
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
+	@echo "make model [DEEP=1]     the model of the multiplexer, in every state (needs spin and a C compiler)"
 	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
 	@echo "make bench [TIME=5] [PAIRS=3]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
 
@@ -82,6 +83,9 @@ $(FUZZ_VENV)/done: ci/constraints/fuzz.txt
 
 fuzz: $(FUZZ_VENV)/done
 	@if test -e $(FUZZ_VENV)/done; then $(FUZZ_VENV)/bin/python -m ci.fuzz --seconds $(TIME); fi
+
+model: setup-dev
+	@$(BIN)/python -m ci.model $(if $(DEEP),--deep)
 
 # Constraint files with hashes, from what pyproject.toml and the .in files ask for.
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes \
