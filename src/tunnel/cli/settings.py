@@ -45,7 +45,12 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
         gathering.problems.append(OnlyTogether("--cert", "--key"))
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
-    return Success(ServerSettings(domain, public, agents, state, certificate, key, config.limits, keylog))
+    is_shown = not command.output.is_quiet
+    return Success(
+        ServerSettings(
+            domain, public, agents, state, certificate, key, config.limits, keylog=keylog, requests_shown=is_shown
+        )
+    )
 
 
 def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outcome[AgentSettings, Problems]:

@@ -8,6 +8,8 @@ def joined(events: list[Event]) -> list[Event]:
 
     A read of 64 KiB brings four full frames of a bulk transfer; as one they cost one pass and one write, not four.
     """
+    if not _has_neighbours(events):
+        return events
     told: list[Event] = []
     pieces: list[bytes] = []
     last: StreamData | None = None
@@ -25,6 +27,16 @@ def joined(events: list[Event]) -> list[Event]:
     if last is not None:
         told.append(_whole(last, pieces))
     return told
+
+
+def _has_neighbours(events: list[Event]) -> bool:
+    """Whether two data of one stream follow one another; among many small exchanges they do not."""
+    last: Event | None = None
+    for event in events:
+        if isinstance(event, StreamData) and isinstance(last, StreamData) and event.stream == last.stream:
+            return True
+        last = event
+    return False
 
 
 def _whole(last: StreamData, pieces: list[bytes]) -> StreamData:

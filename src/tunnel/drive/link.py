@@ -305,7 +305,7 @@ class Link:
         return Instant(now + self._limits.goodbye_seconds_max)
 
     def _dispatch(self, events: list[Event], now: Instant) -> None:
-        for event in events if len(events) == 1 else joined(events):
+        for event in joined(events):
             if isinstance(event, StreamData):
                 handler = self._handlers.get(event.stream)
                 if handler is None:

@@ -124,6 +124,8 @@ class Hub:
         self.connections: Final[set[Abortable]] = set()
         self.links = 0
         """How many of the connections are those of agents."""
+        self.requests_shown = True
+        """Whether the sink wants to hear of each exchange."""
         self.is_draining = False
         self.url_of_names = ""
         """The public URL with `NAME` where a name goes; known once the public listener has its port."""

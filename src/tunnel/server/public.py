@@ -376,6 +376,8 @@ class PublicConnection:
         transport.abort()
 
     def _report(self, report: Report) -> None:
+        if not self._hub.requests_shown:
+            return
         self._hub.events.emit(
             ExchangeDone(
                 request_id=report.request_id,

@@ -185,6 +185,7 @@ def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, 
         events.emit(Warned(f"the system lets this process hold {possible} connections; raise its open file limit"))
     loop = asyncio.get_running_loop()
     hub = Hub(settings.domain, keys, settings.limits, clock, SystemEntropy(), events, loop, possible)
+    hub.requests_shown = settings.requests_shown
     return Success((hub, value_of(context)))
 
 

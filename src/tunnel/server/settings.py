@@ -13,6 +13,7 @@ from tunnel.drive.address import Address
 class ServerSettings:
     """One server: its zone, its two listeners, its state directory, its certificate (None: a development one).
 
+    `requests_shown` is false when nobody looks at single requests: no event is made of each then.
     `keylog` is where the keys of TLS go; None, as it should be, is nowhere.
     """
 
@@ -24,3 +25,4 @@ class ServerSettings:
     key: Path | None = None
     limits: Limits = DEFAULT_LIMITS
     keylog: Path | None = None
+    requests_shown: bool = True

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from tunnel.core.base.limits import Limits
-from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.http.body import BodyReader
 from tunnel.core.http.errors import describe
 from tunnel.core.http.forward import chunk, last_chunk, response_bytes
@@ -39,7 +39,7 @@ class Progress:
         """Bytes that followed it."""
 
 
-def read_response(leg: Leg, exchange: Exchange, data: bytes, limits: Limits) -> Outcome[Progress, ResponseBroken]:
+def read_response(leg: Leg, exchange: Exchange, data: bytes, limits: Limits) -> Progress | ResponseBroken:
     """Take bytes of the running response, heads and body alike; a failure is final for the leg."""
     if exchange.answering is not None:
         return _read_body(exchange, exchange.answering, data, b"")
@@ -47,32 +47,32 @@ def read_response(leg: Leg, exchange: Exchange, data: bytes, limits: Limits) -> 
     while True:
         whole = leg.heads.receive(data)
         if not isinstance(whole, Success):
-            return Failure(ResponseBroken(describe(error_of(whole))))
+            return ResponseBroken(describe(error_of(whole)))
         raw = value_of(whole)
         if raw is None:
-            return Success(Progress(ahead))
+            return Progress(ahead)
         data = leg.heads.take_rest()
         parsed = parse_response_head(raw, exchange.head.method, limits)
         if not isinstance(parsed, Success):
-            return Failure(ResponseBroken(describe(error_of(parsed))))
+            return ResponseBroken(describe(error_of(parsed)))
         head = value_of(parsed)
         if not head.is_interim:
             return _begin(exchange, head, data, ahead, limits)
         exchange.interims += 1
         if exchange.interims > limits.interim_responses_max:
-            return Failure(ResponseBroken(f"more than {limits.interim_responses_max} interim responses"))
+            return ResponseBroken(f"more than {limits.interim_responses_max} interim responses")
         ahead += _interim(head, exchange)
 
 
-def end_response(exchange: Exchange) -> Outcome[Progress, ResponseBroken]:
+def end_response(exchange: Exchange) -> Progress | ResponseBroken:
     """The local service has ended its side: the end of a close-delimited body, or a message cut short."""
     answering = exchange.answering
     if answering is None:
-        return Failure(ResponseBroken("it closed the connection before the head of its response was whole"))
+        return ResponseBroken("it closed the connection before the head of its response was whole")
     ended = answering.body.on_end()
     if not isinstance(ended, Success):
-        return Failure(ResponseBroken(describe(error_of(ended))))
-    return Success(Progress(last_chunk([]) if answering.is_chunked else b"", is_complete=True))
+        return ResponseBroken(describe(error_of(ended)))
+    return Progress(last_chunk([]) if answering.is_chunked else b"", is_complete=True)
 
 
 def _interim(head: ResponseHead, exchange: Exchange) -> bytes:
@@ -84,7 +84,7 @@ def _interim(head: ResponseHead, exchange: Exchange) -> bytes:
 
 def _begin(
     exchange: Exchange, head: ResponseHead, data: bytes, ahead: bytes, limits: Limits
-) -> Outcome[Progress, ResponseBroken]:
+) -> Progress | ResponseBroken:
     """Fix how the body travels on, and the head that says so; `ahead` are the interim responses before it."""
     if head.status == SWITCHING_PROTOCOLS:
         return _switch(exchange, head, data, ahead)
@@ -104,38 +104,36 @@ def _begin(
     if 0 <= length <= len(data):
         # Whole in one read, as most are: there is nothing to keep between reads.
         exchange.bytes_down = length
-        return Success(Progress(out + data[:length], is_complete=True, rest=data[length:]))
+        return Progress(out + data[:length], is_complete=True, rest=data[length:])
     body = BodyReader(length, limits, _BODY_BYTES_MAX)
     answering = Answering(body, is_chunked=is_chunked, ends_by_close=framing == UNTIL_CLOSE)
     exchange.answering = answering
     return _read_body(exchange, answering, data, out)
 
 
-def _switch(exchange: Exchange, head: ResponseHead, rest: bytes, ahead: bytes) -> Outcome[Progress, ResponseBroken]:
+def _switch(exchange: Exchange, head: ResponseHead, rest: bytes, ahead: bytes) -> Progress | ResponseBroken:
     """101 opens the pipe only when the visitor asked for that protocol (RFC 9110 section 15.2.2)."""
     asked = [one.strip(b" \t").lower() for one in exchange.head.upgrade.split(b",")]
     taken = [one.strip(b" \t").lower() for one in head.upgrade.split(b",")]
     if not exchange.head.upgrade or not head.upgrade or any(one not in asked for one in taken):
-        return Failure(ResponseBroken("101 Switching Protocols to something the visitor did not ask for"))
+        return ResponseBroken("101 Switching Protocols to something the visitor did not ask for")
     exchange.status = SWITCHING_PROTOCOLS
     out = response_bytes(head, exchange.request_id, exchange.head.minor, framing=0, close=False)
-    return Success(Progress(ahead + out, is_complete=True, rest=rest))
+    return Progress(ahead + out, is_complete=True, rest=rest)
 
 
-def _read_body(
-    exchange: Exchange, answering: Answering, data: bytes, ahead: bytes
-) -> Outcome[Progress, ResponseBroken]:
+def _read_body(exchange: Exchange, answering: Answering, data: bytes, ahead: bytes) -> Progress | ResponseBroken:
     """Pass the payload on as soon as it is there, one chunk a read; `ahead` is what goes before it."""
     body = answering.body
     taken = body.receive(data)
     if not isinstance(taken, Success):
         # What was whole before the violation is not sent either: the visitor sees a cut, never a repaired body.
-        return Failure(ResponseBroken(describe(error_of(taken))))
+        return ResponseBroken(describe(error_of(taken)))
     payload = b"".join(value_of(taken))
     exchange.bytes_down += len(payload)
     out = ahead + (chunk(payload) if answering.is_chunked else payload)
     if not body.is_done:
-        return Success(Progress(out))
+        return Progress(out)
     if answering.is_chunked:
         out += last_chunk(body.trailers)
-    return Success(Progress(out, is_complete=True, rest=body.take_rest()))
+    return Progress(out, is_complete=True, rest=body.take_rest())

@@ -1,7 +1,7 @@
 """Responses: what the stream brings, joined to the running exchange."""
 
 from tunnel.core.base.ids import Instant
-from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.base.problem import LINK_BROKE_PROTOCOL, LOCAL_BROKE_PROTOCOL, LOCAL_CLOSED_EARLY
 from tunnel.core.http.response import SWITCHING_PROTOCOLS
 from tunnel.core.relay.actions import EndOrigin, SendOrigin, SendVisitor
@@ -44,19 +44,19 @@ def take_response(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
         return
     leg.has_spoken = True
     read = read_response(leg, exchange, data, edge.limits)
-    if isinstance(read, Success):
-        proceed(edge, leg, exchange, value_of(read), now)
+    if isinstance(read, Progress):
+        proceed(edge, leg, exchange, read, now)
     else:
-        fail(edge, LOCAL_BROKE_PROTOCOL, error_of(read).detail, now)
+        fail(edge, LOCAL_BROKE_PROTOCOL, read.detail, now)
 
 
 def close_response(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> None:
     """Conclude the running response: its local connection has ended."""
     ended = end_response(exchange)
-    if isinstance(ended, Success):
-        proceed(edge, leg, exchange, value_of(ended), now)
+    if isinstance(ended, Progress):
+        proceed(edge, leg, exchange, ended, now)
     else:
-        fail(edge, LOCAL_CLOSED_EARLY, error_of(ended).detail, now)
+        fail(edge, LOCAL_CLOSED_EARLY, ended.detail, now)
 
 
 def proceed(edge: EdgeState, leg: Leg, exchange: Exchange, progress: Progress, now: Instant) -> None:
