@@ -24,7 +24,7 @@ from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.link.messages import Authority, Keep, Rewrite, Value
 from tunnel.core.token.codec import decode_token, token_raw
 from tunnel.drive.address import Address
-from tunnel.server.settings import ServerSettings
+from tunnel.server.settings import CertificateFiles, ServerSettings
 
 NOBODY: Final[Mapping[str, str]] = {}
 SERVER_ARGUMENTS: Final = (
@@ -221,7 +221,11 @@ def test_a_server_is_told_by_flags_over_file(tmp_path: Path) -> None:
         "file.example", Address("127.0.0.1", 1), Address("127.0.0.1", 2), tmp_path / "s"
     )
     assert server_of([*config, "--domain", "flag.example", "--cert", "c", "--key", "k"]) == ServerSettings(
-        "flag.example", Address("127.0.0.1", 1), Address("127.0.0.1", 2), tmp_path / "s", Path("c"), Path("k")
+        "flag.example",
+        Address("127.0.0.1", 1),
+        Address("127.0.0.1", 2),
+        tmp_path / "s",
+        (CertificateFiles(Path("c"), Path("k")),),
     )
 
 

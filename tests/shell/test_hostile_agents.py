@@ -69,7 +69,6 @@ async def plain(running: World) -> AsyncIterator[tuple[asyncio.StreamReader, asy
 
 
 GARBAGE: Final = [
-    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     b"\x00" * 4096,
     b"\x16\x03\x01\x40\x00" + b"\xff" * 0x4000,
     b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00",
@@ -115,14 +114,21 @@ async def test_an_agent_that_never_finishes_its_hello_is_dropped_at_the_same_dea
 
 
 @pytest.mark.shows("LINK-TLS-002")
-@pytest.mark.parametrize("alpn", ["", "http/1.1", "tunnel/2"])
-async def test_a_tls_client_that_does_not_offer_tunnel_is_dropped(state: Path, alpn: str) -> None:
+@pytest.mark.parametrize("alpn", ["", "http/1.1"])
+async def test_a_tls_client_that_does_not_offer_tunnel_is_a_visitor(state: Path, alpn: str) -> None:
     """Even if all it says afterwards were a perfect hello."""
     async with honest(state) as running, raw_agent(running, alpn) as agent:
         await agent.send(raw.hello(running.token()) + raw.expose("demo"))
-        assert await agent.all_frames() == []
-        assert (await running.log.next(LinkRefused)).code == "no-alpn"
+        assert (await agent.reader.read()).startswith(b"HTTP/1.1 400 ")
         assert len(running.log.all(SessionOpened)) == 1
+
+
+@pytest.mark.shows("TLS-ARRIVE-003")
+async def test_a_tls_client_that_offers_neither_protocol_gets_the_alert_for_it(state: Path) -> None:
+    async with honest(state) as running:
+        with pytest.raises(ssl.SSLError, match="no application protocol"):
+            await raw_agent(running, "tunnel/2").__aenter__()
+        assert (await running.log.next(LinkRefused)).code == "no-tls"
 
 
 @pytest.mark.shows("LINK-TLS-001")

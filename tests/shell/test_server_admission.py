@@ -5,6 +5,7 @@ Limits are small here so that a handful of connections reaches them; the numbers
 """
 
 import asyncio
+import ssl
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -173,9 +174,13 @@ async def test_strangers_that_come_and_go_in_every_way_leave_no_count(state: Pat
         await running.log.next(LinkRefused, len(running.log.all(LinkRefused)) + 1)
         writer.transport.abort()
 
-    async def no_alpn(running: World) -> None:
-        async with raw_agent(running, "") as agent:
-            await agent.all_frames()
+    async def nobody(running: World) -> None:
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await raw_agent(running, "nothing/1").__aenter__()
+
+    async def visitor_over_tls(running: World) -> None:
+        async with raw_agent(running, "http/1.1"):
+            pass
 
     async def silent(running: World) -> None:
         async with raw_agent(running) as agent:
@@ -191,7 +196,7 @@ async def test_strangers_that_come_and_go_in_every_way_leave_no_count(state: Pat
             await agent.send(raw.hello(running.token())[:40])
 
     async with serving(hello) as local, world(state, limits) as running:
-        for attempt in (tcp_only, garbage, no_alpn, silent, false_token, leaves):
+        for attempt in (tcp_only, garbage, nobody, visitor_over_tls, silent, false_token, leaves):
             await attempt(running)
             async with running.agent(local.address, limits=LIMITS):
                 assert (await fetched(running)).status == 200

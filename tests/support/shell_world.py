@@ -29,7 +29,7 @@ from tunnel.drive.address import Address
 from tunnel.observe.events import AgentReady, Event, LinkLost, NameGranted, ServerReady
 from tunnel.server.end import ServerEnd
 from tunnel.server.run import serve
-from tunnel.server.settings import ServerSettings
+from tunnel.server.settings import CertificateFiles, ServerSettings
 from tunnel.server.state import AUTHORITY, signing_key
 
 PATIENCE: Final = 20.0
@@ -215,10 +215,17 @@ async def first_of(awaited: Awaitable[E], task: "asyncio.Task[Outcome[None, Agen
 
 
 @asynccontextmanager
-async def world(state: Path, limits: Limits | None = None, *, keylog: Path | None = None) -> AsyncIterator[World]:
+async def world(
+    state: Path,
+    limits: Limits | None = None,
+    certificates: tuple[CertificateFiles, ...] = (),
+    *,
+    keylog: Path | None = None,
+) -> AsyncIterator[World]:
     """A server with everything it needs, and the proof that it ends without a trace."""
     async with nothing_left():
-        running = await started(state, limits or Limits(grace_seconds=5.0), keylog=keylog)
+        limits = limits or Limits(grace_seconds=5.0)
+        running = await started(state, limits, certificates=certificates, keylog=keylog)
         try:
             yield running
         finally:
@@ -235,12 +242,15 @@ async def started(
     public: Address | None = None,
     agents: Address | None = None,
     *,
+    certificates: tuple[CertificateFiles, ...] = (),
     keylog: Path | None = None,
 ) -> World:
     """A server that accepts; whoever asks for it ends it."""
     stop, log = asyncio.Event(), Log()
     anywhere = Address(LOOPBACK, 0)
-    settings = ServerSettings(DOMAIN, public or anywhere, agents or anywhere, state, limits=limits, keylog=keylog)
+    settings = ServerSettings(
+        DOMAIN, public or anywhere, agents or anywhere, state, certificates, limits=limits, keylog=keylog
+    )
     task = asyncio.create_task(serve(settings, log, stop))
     ready = asyncio.ensure_future(log.next(ServerReady))
     await asyncio.wait([ready, task], return_when=asyncio.FIRST_COMPLETED)

@@ -24,6 +24,9 @@ _SAID_ALOUD: Final = (
 )
 _HOST_HEADER: Final = "what the local service sees as Host: keep (the default), rewrite to its own address, or a value"
 _KEYLOG: Final = "append the keys of TLS to this file, to read captures in Wireshark; for debugging only"
+_CERTIFICATE: Final = (
+    "certificate chain (PEM) instead of a development one; again, each with its --key, for one more, chosen by name"
+)
 _JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
 
 
@@ -55,8 +58,8 @@ class ServerCommand:
     public: str | None
     agents: str | None
     state: str | None
-    cert: str | None
-    key: str | None
+    cert: tuple[str, ...]
+    key: tuple[str, ...]
     keylog: str | None
     config: str | None
     output: Output
@@ -127,8 +130,8 @@ class _Typed(Namespace):
     domain: str | None = None
     agents: str | None = None
     state: str | None = None
-    cert: str | None = None
-    key: str | None = None
+    cert: list[str] | None = None
+    key: list[str] | None = None
     keylog: str | None = None
     config: str | None = None
     target: str = ""
@@ -155,7 +158,8 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             return DemoCommand(typed.local, typed.public, output)
         case "server":
             places = (typed.domain, typed.public, typed.agents, typed.state)
-            return ServerCommand(*places, typed.cert, typed.key, typed.keylog, typed.config, output)
+            certificates = (tuple(typed.cert or ()), tuple(typed.key or ()))
+            return ServerCommand(*places, *certificates, typed.keylog, typed.config, output)
         case "http":
             names = (typed.target, typed.name, typed.server, typed.token_file)
             trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
@@ -226,8 +230,8 @@ def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
     server.add_argument("--public", metavar="HOST:PORT", help="where visitors come")
     server.add_argument("--agents", metavar="HOST:PORT", help="where agents come (TLS)")
     server.add_argument("--state", metavar="DIR", help="keys and certificates; made when missing")
-    server.add_argument("--cert", metavar="F", help="certificate chain (PEM) instead of a development one")
-    server.add_argument("--key", metavar="F", help="its private key (PEM)")
+    server.add_argument("--cert", metavar="F", action="append", help=_CERTIFICATE)
+    server.add_argument("--key", metavar="F", action="append", help="its private key (PEM)")
     server.add_argument("--keylog", metavar="F", help=_KEYLOG)
     server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
     _add_output(server)

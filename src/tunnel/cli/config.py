@@ -3,6 +3,7 @@
     version = 1
     [server]  domain, public, agents, state, cert, key, keylog
     [agent]   server, name, token_file, ca, local_ca, host_header, keylog
+    [[certificate]]  chain, key; as often as there are certificates
     [limits]  each name of `core/base/limits.py`
 
 Relative paths are relative to the file, not to where the command was typed.
@@ -34,6 +35,7 @@ from tunnel.cli.ranges import NEVER_MORE_THAN, range_of
 from tunnel.core.base.limits import DEFAULT_LIMITS, MIB, Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.drive.address import Address
+from tunnel.server.settings import CertificateFiles
 
 CONFIG_VERSION: Final = 1
 CONFIG_BYTES_MAX: Final = 1 * MIB
@@ -42,7 +44,10 @@ CONFIG_BYTES_MAX: Final = 1 * MIB
 T = TypeVar("T")
 Table: TypeAlias = Mapping[str, object]
 
-_TABLES: Final = ("server", "agent", "limits")
+_TABLES: Final = ("server", "agent", "certificate", "limits")
+_CERTIFICATE_KEYS: Final = ("chain", "key")
+_CERTIFICATES_MAX: Final = 1000
+"""One server presents a handful; each costs two TLS contexts."""
 _NEAR: Final = 0.6
 _WRITTEN_MAX: Final = 10**15
 
@@ -83,6 +88,7 @@ class Config:
     server: ServerTable = ServerTable()
     agent: AgentTable = AgentTable()
     limits: Limits = DEFAULT_LIMITS
+    certificates: tuple[CertificateFiles, ...] = ()
 
 
 LIMIT_NAMES: Final = tuple(field.name for field in fields(Limits))
@@ -142,6 +148,7 @@ class _Reading:
             self._server(self._table(top, "server")),
             self._agent(self._table(top, "agent")),
             self._limits(self._table(top, "limits")),
+            self._certificates(top),
         )
 
     def _check_version(self, top: Table) -> None:
@@ -176,6 +183,27 @@ class _Reading:
             key=self._path(table, ("server", "key")),
             keylog=self._path(table, ("server", "keylog")),
         )
+
+    def _certificates(self, top: Table) -> tuple[CertificateFiles, ...]:
+        """Those of which chain and key are there; one may not come without the other."""
+        seen = top.get("certificate", [])
+        if not isinstance(seen, list) or not all(isinstance(each, dict) for each in seen):
+            self.problems.append(WrongType(("certificate",), _kind_of(seen), "[[certificate]] tables"))
+            return ()
+        if len(seen) > _CERTIFICATES_MAX:
+            self.problems.append(OutOfRange(("certificate",), f"{len(seen)} tables", 0, _CERTIFICATES_MAX))
+            return ()
+        found: list[CertificateFiles] = []
+        for number, table in enumerate(seen, start=1):
+            path = ("certificate", str(number))
+            self._check_keys(table, path, _CERTIFICATE_KEYS)
+            chain, key = self._path(table, (*path, "chain")), self._path(table, (*path, "key"))
+            for name in _CERTIFICATE_KEYS:
+                if name not in table:
+                    self.problems.append(WrongType((*path, name), "nothing", "a text in quotes"))
+            if chain is not None and key is not None:
+                found.append(CertificateFiles(chain, key))
+        return tuple(found)
 
     def _agent(self, table: Table) -> AgentTable:
         self._check_keys(table, ("agent",), AGENT_KEYS)

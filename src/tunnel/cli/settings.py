@@ -18,7 +18,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.core.link.messages import HostHeader
 from tunnel.core.route.name import describe as describe_name
 from tunnel.core.route.name import label_of
-from tunnel.server.settings import ServerSettings
+from tunnel.server.settings import CertificateFiles, ServerSettings
 
 T = TypeVar("T")
 Given: TypeAlias = tuple[str, str | None]
@@ -36,19 +36,14 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
     public = gathering.needed("public address", [("--public", command.public)], listener_of, table.public)
     agents = gathering.needed("agents' address", [("--agents", command.agents)], listener_of, table.agents)
     state = gathering.needed("state directory", [("--state", command.state)], _path_of, table.state)
-    certificate = gathering.optional([("--cert", command.cert)], _path_of, table.cert)
-    key = gathering.optional([("--key", command.key)], _path_of, table.key)
+    certificates = gathering.certificates(command, config)
     keylog = gathering.optional([("--keylog", command.keylog)], _path_of, table.keylog)
-    if certificate is None and key is not None:
-        gathering.problems.append(OnlyTogether("--key", "--cert"))
-    if key is None and certificate is not None:
-        gathering.problems.append(OnlyTogether("--cert", "--key"))
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
     is_shown = not command.output.is_quiet
     return Success(
         ServerSettings(
-            domain, public, agents, state, certificate, key, config.limits, keylog=keylog, requests_shown=is_shown
+            domain, public, agents, state, certificates, config.limits, keylog=keylog, requests_shown=is_shown
         )
     )
 
@@ -124,6 +119,22 @@ class _Gathering:
         if configured is None and all(text is None for _, text in givens):
             self.problems.append(Missing(what, (*(source for source, _ in givens), "a config file with --config")))
         return self.optional(givens, parse, configured)
+
+    def certificates(self, command: ServerCommand, config: Config) -> tuple[CertificateFiles, ...]:
+        """Those of the flags, or else those of the file: the pair of `[server]` first."""
+        if len(command.key) > len(command.cert):
+            self.problems.append(OnlyTogether("--key", "--cert"))
+        if len(command.cert) > len(command.key):
+            self.problems.append(OnlyTogether("--cert", "--key"))
+        if command.cert:
+            pairs = zip(command.cert, command.key, strict=False)
+            return tuple(CertificateFiles(Path(cert), Path(key)) for cert, key in pairs)
+        table = config.server
+        if (table.cert is None) is not (table.key is None):
+            given, other = ("server.key", "server.cert") if table.cert is None else ("server.cert", "server.key")
+            self.problems.append(OnlyTogether(given, other))
+        own = () if table.cert is None else (CertificateFiles(table.cert, table.key),)
+        return (*own, *config.certificates)
 
     def local(self, command: HttpCommand, table: AgentTable) -> tuple[LocalService | None, HostHeader | None]:
         """The local service and what it shall see as Host, which depends on it."""

@@ -6,7 +6,6 @@ import ssl
 from collections.abc import Callable
 from typing import Final, Protocol, final
 
-from tunnel.core.base.limits import Limits
 from tunnel.drive.guard import guarded
 from tunnel.observe.escapes import note_escape
 
@@ -22,9 +21,8 @@ class Newcomer(Protocol):
 class Handovers:
     """The attempts that run. Finished once `hang_up` has returned."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop: Final = loop
-        self._limits: Final = limits
         self._running: Final[set[asyncio.Task[None]]] = set()
 
     def hand_over(
@@ -33,9 +31,14 @@ class Handovers:
         protocol: Callable[[], asyncio.BaseProtocol],
         context: ssl.SSLContext | None,
         newcomer: Newcomer,
+        seconds: float,
     ) -> None:
-        """Give the socket to `protocol`, behind TLS when there is a context; the newcomer hears when that is done."""
-        task = self._loop.create_task(self._hand_over(accepted, protocol, context, newcomer))
+        """Give the socket to `protocol`, behind TLS when there is a context; the newcomer hears when that is done.
+
+        A handshake may take so many `seconds`.
+        """
+        within = None if context is None else seconds
+        task = self._loop.create_task(self._hand_over(accepted, protocol, context, newcomer, within))
         self._running.add(task)
         task.add_done_callback(self._on_ended)
 
@@ -57,9 +60,9 @@ class Handovers:
         protocol: Callable[[], asyncio.BaseProtocol],
         context: ssl.SSLContext | None,
         newcomer: Newcomer,
+        seconds: float | None,
     ) -> None:
         detail = "the connection was lost" if context is None else "the connection was lost during the TLS handshake"
-        seconds = None if context is None else self._limits.handshake_seconds_max
         try:
             await self._loop.connect_accepted_socket(protocol, accepted, ssl=context, ssl_handshake_timeout=seconds)
         except ssl.SSLError as cause:

@@ -1,4 +1,4 @@
-"""TLS contexts: 1.3 only, ALPN `tunnel/1`, verification always on (LINK-TLS)."""
+"""TLS contexts: links are 1.3 only, with ALPN `tunnel/1`, and verification is always on (LINK-TLS)."""
 
 import ssl
 import sys
@@ -9,6 +9,7 @@ from typing import Final, final
 from tunnel.core.base.outcome import Failure, Outcome, Success
 
 ALPN: Final = "tunnel/1"
+VISITORS_ALPN: Final = "http/1.1"
 
 
 @final
@@ -30,13 +31,42 @@ def server_context(certificate: Path, key: Path | None) -> Outcome[ssl.SSLContex
     return Success(context) if isinstance(loaded, Success) else loaded
 
 
+def visitor_context(certificate: Path, key: Path | None) -> Outcome[ssl.SSLContext, TlsUnusable]:
+    """What visitors are presented with: TLS 1.3, or 1.2 with forward secrecy and AEAD only (ADR 0039)."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE+AESGCM:ECDHE+CHACHA20")
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    context.set_alpn_protocols([VISITORS_ALPN])
+    loaded = load_certificate(context, certificate, key)
+    return Success(context) if isinstance(loaded, Success) else loaded
+
+
 def load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None) -> Outcome[None, TlsUnusable]:
-    """Present this certificate from the next handshake on; links that stand are not touched."""
+    """Present this certificate in handshakes of this context."""
+    asked: list[bool] = []
+
+    def no_passphrase() -> str:
+        """Stands in for the terminal, which OpenSSL would ask otherwise, and wait."""
+        asked.append(True)
+        return ""
+
     try:
-        context.load_cert_chain(certificate, key)
-    except OSError as cause:  # ssl.SSLError is an OSError
-        return Failure(TlsUnusable(str(certificate), str(cause)))
+        context.load_cert_chain(certificate, key, password=no_passphrase)
+    except ssl.SSLError as cause:
+        detail = "the private key has a passphrase, and nobody is there to be asked for it"
+        return Failure(TlsUnusable(str(key or certificate), detail if asked else _reason_of(cause)))
+    except OSError as cause:
+        return Failure(TlsUnusable(str(key or certificate), f"cannot be read: {cause.strerror}"))
     return Success(None)
+
+
+def _reason_of(cause: ssl.SSLError) -> str:
+    """OpenSSL's reason in words; for a text without the PEM that was looked for it has none, or this one."""
+    if cause.reason == "KEY_VALUES_MISMATCH":
+        return "the private key is not that of the certificate"
+    reason = cause.reason or "NO_START_LINE"
+    return "holds no private key in PEM" if reason == "NO_START_LINE" else f"cannot be used: {reason}"
 
 
 def agent_context(authority: Path | None) -> Outcome[ssl.SSLContext, TlsUnusable]:

@@ -7,11 +7,15 @@ from typing import Protocol, TypeAlias, final
 @final
 @dataclass(frozen=True, slots=True)
 class ServerReady:
-    """Both listeners accept. `url_pattern` has `NAME` where a name goes, such as `http://NAME.example.com:8080/`."""
+    """Both listeners accept. `url_pattern` has `NAME` where a name goes, such as `http://NAME.example.com:8080/`.
+
+    `https_pattern` is the address at the TLS port, also when its certificate is one that visitors do not know.
+    """
 
     url_pattern: str
     public: str
     agents: str
+    https_pattern: str = ""
 
 
 @final

@@ -19,6 +19,7 @@ from tunnel.drive.reading import read_buffer
 from tunnel.observe.events import EventSink
 from tunnel.ports import Clock, Entropy
 from tunnel.server.registry import LocalRegistry, Registry
+from tunnel.server.urls import Urls
 
 _TURNED_AWAY_MAX: Final = 64
 """Connections above the limit that are told so at the same time; more are dropped without a word."""
@@ -126,9 +127,11 @@ class Hub:
         """How many of the connections are those of agents."""
         self.requests_shown = True
         """Whether the sink wants to hear of each exchange."""
+        self.guests: Final[set[Abortable]] = set()
+        """Those of the connections that have not said yet whether they are agents or visitors."""
         self.is_draining = False
-        self.url_of_names = ""
-        """The public URL with `NAME` where a name goes; known once the public listener has its port."""
+        self.urls = Urls(zone, 0, 0, None)
+        """Where names answer; the true ones are known once the doors have their ports."""
         self._connections_possible: Final = connections_possible
         self._visits_of: Final[Counter[str]] = Counter()
         self._strangers_of: Final[Counter[str]] = Counter()
@@ -167,7 +170,7 @@ class Hub:
 
     def can_turn_away(self) -> bool:
         """Whether there is room to tell one that was not admitted why."""
-        return len(self.connections) - len(self.visits) - self.links <= _TURNED_AWAY_MAX
+        return len(self.connections) - len(self.visits) - len(self.guests) - self.links <= _TURNED_AWAY_MAX
 
     def dismiss(self, visit: Visit, address: str) -> None:
         """Count a public connection out, once."""
@@ -175,6 +178,28 @@ class Hub:
         if visit in self.visits:
             self.visits.discard(visit)
             _decrease(self._visits_of, address)
+        self._something_left.set()
+
+    def guest_refusal(self, address: str) -> str:
+        """Why one more connection to the TLS port is one too many; "" when it is not."""
+        if len(self.connections) >= self._connections_possible:
+            return "the server holds as many connections as it may"
+        if self._strangers_of[address] >= self.limits.handshakes_per_address_max:
+            return "too many handshakes from this address are not finished"
+        return ""
+
+    def admit_guest(self, guest: Abortable, address: str) -> None:
+        """Count a connection to the TLS port in, until it has said what it is and its handshake is done."""
+        self._strangers_of[address] += 1
+        self.guests.add(guest)
+        self.connections.add(guest)
+
+    def dismiss_guest(self, guest: Abortable, address: str) -> None:
+        """Count it out, once."""
+        if guest in self.guests:
+            _decrease(self._strangers_of, address)
+            self.guests.discard(guest)
+            self.connections.discard(guest)
         self._something_left.set()
 
     def link_refusal(self, address: str) -> str:

@@ -45,8 +45,10 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 class PublicConnection:
     """Does what its edge says. Finished at `on_lost`."""
 
-    def __init__(self, hub: Hub, scheme: str) -> None:
+    def __init__(self, hub: Hub, scheme: str, refusal: Problem | None = None) -> None:
         self._hub: Final = hub
+        self._refusal: Final = refusal
+        """What to answer without reading, whatever is asked."""
         self._scheme: Final = scheme
         self._address = ""
         self._port = 0
@@ -84,7 +86,7 @@ class PublicConnection:
         peer: object = stream.get_extra_info("peername")
         if isinstance(peer, tuple):
             self._address, self._port = str(peer[0]), int(peer[1])
-        refused = hub.admit(self, self._address)
+        refused = hub.admit(self, self._address) or self._refusal
         if refused is not None:
             self._turn_away(stream, refused, now)
             return
@@ -351,7 +353,8 @@ class PublicConnection:
             transport.abort()
             return
         transport.write(problem_response(problem, "", "", page=False, close=True, without_body=False))
-        transport.write_eof()
+        if transport.can_write_eof():
+            transport.write_eof()
         self._alarm.set_by(Instant(now + self._hub.limits.linger_seconds_max))
 
     def _has_taken(self) -> bool:

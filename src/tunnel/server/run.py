@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-import ssl
-from pathlib import Path
 from typing import Final, final
 
 import anyio
@@ -16,23 +14,25 @@ from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.descriptors import connections_possible
 from tunnel.drive.handover import Handovers
-from tunnel.drive.keylog import log_keys, warning_of
+from tunnel.drive.keylog import warning_of
 from tunnel.drive.listener import Listener, address_of
-from tunnel.drive.tls import load_certificate, server_context
-from tunnel.observe.events import EventSink, LinkRefused, ServerReady, ShuttingDown, Warned
+from tunnel.observe.events import EventSink, ServerReady, ShuttingDown, Warned
 from tunnel.ports import Clock
+from tunnel.server.certificates import Certificates, read_certificates
 from tunnel.server.doors import Doors, open_doors
 from tunnel.server.end import ServerEnd, StateUnusable
+from tunnel.server.entrance import Porch
 from tunnel.server.hub import Hub
 from tunnel.server.public import PublicConnection
-from tunnel.server.session import AgentSession
-from tunnel.server.settings import ServerSettings
+from tunnel.server.settings import CertificateFiles, ServerSettings
 from tunnel.server.state import describe, names_served, server_identity, signing_key
+from tunnel.server.urls import Urls
 
-_HTTP_PORT: Final = 80
 _CONNECTIONS_USEFUL: Final = 4096
 """Fewer than this is a system's default for programs that are no servers; worth a word to the operator."""
-_CERTIFICATE_LOOK_SECONDS: Final = 86_400.0
+_CERTIFICATE_LOOK_SECONDS: Final = 5.0
+"""Between two looks at the files of certificates; a look is one `stat` of each."""
+_RENEWAL_LOOK_SECONDS: Final = 86_400.0
 _LAST_WORDS_SECONDS: Final = 0.2
 """What the very last bytes have to leave the sockets, once nobody waits for an answer any more."""
 
@@ -43,19 +43,19 @@ class Server:
 
     def __init__(self, hub: Hub) -> None:
         self._hub: Final = hub
-        self._handovers: Final = Handovers(hub.loop, hub.limits)
+        self._handovers: Final = Handovers(hub.loop)
         self._listeners: Final[list[Listener]] = []
 
-    def start(self, settings: ServerSettings, context: ssl.SSLContext, doors: Doors) -> None:
+    def start(self, settings: ServerSettings, certificates: Certificates, doors: Doors) -> None:
         """Accept at both doors, which belong to this server from here on."""
         hub = self._hub
         public = address_of(doors.public, settings.public.host)
         agents = address_of(doors.agents, settings.agents.host)
-        suffix = "" if public.port == _HTTP_PORT else f":{public.port}"
-        hub.url_of_names = f"http://NAME.{settings.domain}{suffix}/"
-        self._listeners.append(Listener(doors.agents, _AgentsDoor(hub, self._handovers, context)))
+        trusted = certificates if settings.certificates else None
+        hub.urls = Urls(settings.domain, public.port, agents.port, trusted)
+        self._listeners.append(Listener(doors.agents, Porch(hub, self._handovers, certificates)))
         self._listeners.append(Listener(doors.public, _PublicDoor(hub, self._handovers)))
-        hub.events.emit(ServerReady(hub.url_of_names, str(public), str(agents)))
+        hub.events.emit(ServerReady(hub.urls.pattern(), str(public), str(agents), hub.urls.https_pattern()))
 
     async def shut_down(self) -> None:
         """Accept nothing, tell the agents, and let running exchanges finish within the grace period."""
@@ -79,6 +79,8 @@ class Server:
             visit.cut()
         for session in list(hub.sessions.values()):
             session.close("the server shut down")
+        for guest in list(hub.guests):
+            guest.abort_session()
         await self._handovers.hang_up()
         with anyio.move_on_after(_LAST_WORDS_SECONDS):
             await hub.no_connections()
@@ -102,31 +104,10 @@ class _PublicDoor:
 
     def receive(self, accepted: socket.socket, peer: Address) -> None:
         """A visitor, who is counted once it has a transport that could tell it that it is one too many."""
-        self._handovers.hand_over(accepted, lambda: Callbacks(PublicConnection(self._hub, "http")), None, self)
+        self._handovers.hand_over(accepted, lambda: Callbacks(PublicConnection(self._hub, "http")), None, self, 0.0)
 
     def on_handed_over(self, detail: str) -> None:
         """Nothing: a visitor that left before it was here is nobody's concern."""
-
-
-@final
-class _AgentsDoor:
-    """Takes agents in."""
-
-    def __init__(self, hub: Hub, handovers: Handovers, context: ssl.SSLContext) -> None:
-        self._hub: Final = hub
-        self._handovers: Final = handovers
-        self._context: Final = context
-
-    def receive(self, accepted: socket.socket, peer: Address) -> None:
-        """An agent, unless it is one too many."""
-        refused = self._hub.link_refusal(peer.host)
-        if refused:
-            accepted.close()
-            self._hub.events.emit(LinkRefused(str(peer), "server-full", refused))
-            return
-        session = AgentSession(self._hub, peer)
-        self._hub.admit_link(session, peer.host)
-        self._handovers.hand_over(accepted, lambda: Callbacks(session.link), self._context, session)
 
 
 async def serve(
@@ -142,7 +123,7 @@ async def serve(
         prepared = _prepare(settings, events)
         if not isinstance(prepared, Success):
             return prepared
-        hub, context = value_of(prepared)
+        hub, certificates = value_of(prepared)
         if given is None:
             opened = await open_doors(settings)
             if not isinstance(opened, Success):
@@ -150,8 +131,8 @@ async def serve(
             doors = value_of(opened)
         server = Server(hub)
         try:
-            server.start(settings, context, doors)
-            await _tend(settings, hub.clock, context, events, stop)
+            server.start(settings, certificates, doors)
+            await _tend(settings, hub, certificates, stop)
             await server.shut_down()
             return Success(None)
         finally:
@@ -161,22 +142,22 @@ async def serve(
         doors.close()
 
 
-def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, ssl.SSLContext], ServerEnd]:
+def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, Certificates], ServerEnd]:
     """Everything that a server needs but its sockets."""
     clock = SystemClock()
     key = signing_key(settings.state)
     if not isinstance(key, Success):
         return Failure(StateUnusable(str(settings.state), describe(error_of(key))))
-    files = _certificate_files(settings, clock)
-    if not isinstance(files, Success):
-        return files
-    context = server_context(*value_of(files))
-    if not isinstance(context, Success):
-        return Failure(StateUnusable(error_of(context).path, error_of(context).detail))
+    files = settings.certificates
+    if not files:
+        own = _development_files(settings, clock)
+        if not isinstance(own, Success):
+            return own
+        files = (value_of(own),)
+    certificates = read_certificates(files, settings.keylog, clock.unix())
+    if not isinstance(certificates, Success):
+        return Failure(StateUnusable(error_of(certificates).path, error_of(certificates).detail))
     if settings.keylog is not None:
-        logged = log_keys(value_of(context), settings.keylog)
-        if not isinstance(logged, Success):
-            return Failure(StateUnusable(error_of(logged).path, error_of(logged).detail))
         events.emit(Warned(warning_of(settings.keylog)))
     public = public_key_of(value_of(key).private) or b""
     keys: dict[bytes, bytes] = {key_id_of(public): public}
@@ -186,30 +167,30 @@ def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, 
     loop = asyncio.get_running_loop()
     hub = Hub(settings.domain, keys, settings.limits, clock, SystemEntropy(), events, loop, possible)
     hub.requests_shown = settings.requests_shown
-    return Success((hub, value_of(context)))
+    return Success((hub, value_of(certificates)))
 
 
-async def _tend(
-    settings: ServerSettings, clock: Clock, context: ssl.SSLContext, events: EventSink, stop: asyncio.Event
-) -> None:
-    """Wait for `stop`; once a day, look whether the certificate is due, for a development leaf lives 90 days."""
+async def _tend(settings: ServerSettings, hub: Hub, certificates: Certificates, stop: asyncio.Event) -> None:
+    """Wait for `stop`, and look meanwhile whether certificates changed; once a day, whether our own is due."""
+    renew_at = hub.clock.now() + _RENEWAL_LOOK_SECONDS
     while not stop.is_set():
         with anyio.move_on_after(_CERTIFICATE_LOOK_SECONDS):
             await stop.wait()
         if stop.is_set():
             return
-        files = _certificate_files(settings, clock)
-        renewed = load_certificate(context, *value_of(files)) if isinstance(files, Success) else files
-        if not isinstance(renewed, Success):
-            events.emit(Warned(f"the certificate could not be renewed: {error_of(renewed).detail}"))
+        if not settings.certificates and hub.clock.now() >= renew_at:
+            renew_at = hub.clock.now() + _RENEWAL_LOOK_SECONDS
+            renewed = _development_files(settings, hub.clock)
+            if not isinstance(renewed, Success):
+                hub.events.emit(Warned(f"the certificate could not be renewed: {error_of(renewed).detail}"))
+        for unusable in certificates.read_changed(hub.clock.unix()):
+            hub.events.emit(Warned(f"{unusable.path} changed, and the old certificate stays: {unusable.detail}"))
 
 
-def _certificate_files(settings: ServerSettings, clock: Clock) -> Outcome[tuple[Path, Path | None], ServerEnd]:
-    """The operator's certificate, or the one of the development authority in the state directory."""
-    if settings.certificate is not None:
-        return Success((settings.certificate, settings.key))
-    names = names_served(settings.domain, settings.agents.host)
+def _development_files(settings: ServerSettings, clock: Clock) -> Outcome[CertificateFiles, StateUnusable]:
+    """The certificate of the development authority in the state directory, made or renewed where that is due."""
+    names = [*names_served(settings.domain, settings.agents.host), *settings.certificate_names]
     identity = server_identity(settings.state, names, clock.unix())
     if not isinstance(identity, Success):
         return Failure(StateUnusable(str(settings.state), describe(error_of(identity))))
-    return Success((value_of(identity).chain, None))
+    return Success(CertificateFiles(value_of(identity).chain))

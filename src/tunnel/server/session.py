@@ -43,12 +43,11 @@ class VisitorStream:
 class AgentSession:
     """The server's side of one link, from the moment its connection is accepted. Finished when that is gone."""
 
-    def __init__(self, hub: Hub, peer: Address) -> None:
-        now = hub.clock.now()
+    def __init__(self, hub: Hub, peer: Address, began_at: Instant) -> None:
         self._hub: Final = hub
         self._peer: Final = peer
-        self._conversation: Final = ServerConversation(hub.limits, now)
-        self._began_at: Final = now
+        self._conversation: Final = ServerConversation(hub.limits, began_at)
+        self._began_at: Final = began_at
         self._alarm: Final = Alarm(hub.loop, self)
         self._id = SessionId(0)
         """Nought until the registry has opened the session."""
@@ -239,7 +238,7 @@ class AgentSession:
 
     def on_granted(self, lease: Lease, now: Instant) -> bool:
         """The endpoint has its name; False when the agent does not want it any more."""
-        url = self._hub.url_of_names.replace("NAME", lease.name)
+        url = self._hub.urls.of_name(lease.name)
         if self._is_over or not self._conversation.grant(lease.endpoint, lease.name, url, lease.epoch):
             return False
         self._leases[lease.endpoint] = lease

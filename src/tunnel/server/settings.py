@@ -10,8 +10,17 @@ from tunnel.drive.address import Address
 
 @final
 @dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A certificate chain, leaf first, and its private key, both in PEM; without `key` one file holds both."""
+
+    chain: Path
+    key: Path | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
-    """One server: its zone, its two listeners, its state directory, its certificate (None: a development one).
+    """One server: its zone, its two listeners, its state directory, its certificates (none: a development one).
 
     `requests_shown` is false when nobody looks at single requests: no event is made of each then.
     `keylog` is where the keys of TLS go; None, as it should be, is nowhere.
@@ -21,8 +30,9 @@ class ServerSettings:
     public: Address
     agents: Address
     state: Path
-    certificate: Path | None = None
-    key: Path | None = None
+    certificates: tuple[CertificateFiles, ...] = ()
     limits: Limits = DEFAULT_LIMITS
+    certificate_names: tuple[str, ...] = ()
+    """What else a development certificate is for; a wildcard directly below `localhost` counts for no client."""
     keylog: Path | None = None
     requests_shown: bool = True

@@ -62,6 +62,8 @@ class Limits:
     """The agent's connection to the local service (504)."""
     handshake_seconds_max: float = 10.0
     """TLS, hello and token of a new agent link, together; nothing else is possible before."""
+    hello_bytes_max: int = 32 * KIB
+    """A visitor's or agent's first TLS message, records included; with post-quantum keys and a ticket it has some 4."""
     goodbye_seconds_max: float = 2.0
     """From our end of a connection to dropping it: its peer takes neither what is queued nor the goodbye itself."""
     heartbeat_seconds: float = 5.0

@@ -44,6 +44,9 @@ AGENT_OFFLINE: Final = Problem(
 NOT_PERMITTED: Final = Problem(
     "not-permitted", 403, Hop.EDGE, "The tunnel's token no longer permits this", "Its owner needs a new token."
 )
+TLS_EXPECTED: Final = Problem(
+    "tls-expected", 400, Hop.VISITOR, "This port takes TLS only", "Write https:// in place of http://."
+)
 LINK_BUSY: Final = Problem(
     "link-busy", 429, Hop.LINK, "The tunnel carries as many requests as it may", "Try again shortly.", 1
 )
