@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo test wall trace coverage defects fuzz model bench compiled test-compiled setup setup-dev lock clean
+.PHONY: help demo test wall trace coverage defects fuzz model bench scale soak compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -16,6 +16,8 @@ help:
 	@echo "make defects            deliberate defects, each of which a test has to catch"
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
 	@echo "make model [DEEP=1]     the model of the multiplexer, in every state (needs spin and a C compiler)"
+	@echo "make scale              10,000 idle agents and visitors, a thundering herd, thousands of streams on one link"
+	@echo "make soak [TIME=60]     churn, seconds long; memory and descriptors have to stay flat"
 	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
 	@echo "make bench [TIME=5] [PAIRS=3]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
 
@@ -56,6 +58,12 @@ bench: PAIRS ?= 3
 bench: RESULTS ?= bench/results
 bench: $(if $(shell command -v cc),compiled,setup)
 	@$(BENCH_VENV)/bin/python -m bench --seconds $(TIME) --pairs $(PAIRS) --results $(RESULTS)
+
+scale: setup
+	@$(BIN)/python -m bench.scale $(if $(RESULTS),--json $(RESULTS)/scale.json)
+
+soak: setup
+	@$(BIN)/python -m bench.soak --seconds $(TIME) $(if $(RESULTS),--json $(RESULTS)/soak.json)
 
 # The wall first: it takes seconds and says more than a failing test.
 test: setup-dev wall
