@@ -6,7 +6,7 @@ What came out is read by a small reader of its own, so that one misreading canno
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Final, final
 
@@ -15,13 +15,14 @@ from tunnel.core.base.limits import DEFAULT_LIMITS, READ_BYTES, Limits
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.base.problem import Problem
 from tunnel.core.http.forward import Visitor
-from tunnel.core.link.messages import HostHeader, Keep
+from tunnel.core.link.messages import HostHeader, Keep, Share
 from tunnel.core.link.preface import StreamReply, encode_reply
 from tunnel.core.relay.actions import (
     Action,
     CloseVisitor,
     EndOrigin,
     EndVisitor,
+    HealthNews,
     LeaveOrigin,
     OpenOrigin,
     Report,
@@ -29,6 +30,7 @@ from tunnel.core.relay.actions import (
     SendVisitor,
 )
 from tunnel.core.relay.edge import Edge
+from tunnel.core.relay.state import Phase
 from tunnel.core.relay.waits import NEVER
 from tunnel.core.route.table import Claim, Lease, RouteTable
 from tunnel.core.token.token import (
@@ -73,6 +75,27 @@ def table_of(*names: str, limits: Limits = DEFAULT_LIMITS, host: HostHeader | No
     return table
 
 
+def pool_of(count: int, limits: Limits = DEFAULT_LIMITS) -> RouteTable:
+    """A route table in which sessions 1 and up, of one agent each, share the name `app`."""
+    table = RouteTable(limits)
+    for number in range(1, count + 1):
+        join_pool(table, number)
+    return table
+
+
+def join_pool(table: RouteTable, number: int, agent: int = 0, link: int = 0) -> Lease:
+    """One more shares the name `app`: session `number`, which is a link of `agent`, by itself if not said."""
+    token = replace(TOKEN, token_id=TokenId(bytes([agent or number]) * 16))
+    assert isinstance(table.open_session(SessionId(number), token, bytes([agent or number]), link), Success)
+    asked = Claim(
+        *(Label("app"), SessionId(number), EndpointId(number), EndpointKind.HTTP, token, Keep(), "198.51.100.7:1"),
+        share=Share.POOL,
+    )
+    claimed = table.claim(asked, Instant(0.0))
+    assert isinstance(claimed, Success)
+    return value_of(claimed).lease
+
+
 def claim_name(
     table: RouteTable, name: str, session: SessionId, endpoint: EndpointId, host: HostHeader | None = None
 ) -> Lease:
@@ -94,6 +117,7 @@ class Stream:
     has_replied: bool = False
     down_ended: bool = False
     was_refused: bool = False
+    reply: StreamReply | None = None
     left: LeaveOrigin | None = None
 
     def was_reset(self) -> bool:
@@ -128,6 +152,9 @@ class World:
         self.takes_rest = True
         """The visitor takes what is sent, so that a gentle close is soon done."""
         self.is_over = False
+        self.news: list[HealthNews] = []
+        self.has_company = False
+        """Other visitors use the table, too."""
 
     # What the world does.
 
@@ -157,6 +184,22 @@ class World:
         self.edge.receive_origin(data, self.now)
         self.pump()
         return self
+
+    def reply(self, code: StreamReply) -> "World":
+        """The agent says what became of the local connection."""
+        stream = self.stream
+        assert stream is not None
+        assert not stream.has_replied
+        stream.has_replied = code is StreamReply.CONNECTED
+        stream.reply = code
+        return self.stream_bytes(encode_reply(code))
+
+    def link_lost(self) -> "World":
+        """The link under the stream breaks: its leases are gone before the stream is told."""
+        stream = self.stream
+        assert stream is not None
+        self.table.drop_session(stream.lease.session, self.now)
+        return self.stream_reset()
 
     def visitor_fin(self) -> "World":
         """The visitor ends its side."""
@@ -276,6 +319,8 @@ class World:
         assert self.edge.is_closed == (self.edge.next_deadline() >= NEVER)
         if self.edge.is_closed:
             assert self.stream is None
+        running = sum({stream.lease.epoch: stream.lease.outstanding for stream in self.streams}.values())
+        assert self.has_company or running == (self.edge.phase in {Phase.EXCHANGE, Phase.UPGRADED})
         if self.closed is not None:
             assert self.edge.held_bytes == 0
 
@@ -329,6 +374,8 @@ class World:
                 self.closed = action
             case Report():
                 self.reports.append(action)
+            case HealthNews():
+                self.news.append(action)
 
     def _do_up(self, action: OpenOrigin | SendOrigin | EndOrigin | LeaveOrigin) -> None:
         stream = self.stream

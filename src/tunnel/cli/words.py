@@ -11,6 +11,7 @@ from tunnel.observe.events import (
     LinkLost,
     LinkRefused,
     LocalUnreachable,
+    MemberHealth,
     NameGranted,
     ServerReady,
     SessionEnded,
@@ -26,6 +27,7 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     SessionOpened: "session_opened",
     SessionEnded: "session_ended",
     NameGranted: "name_granted",
+    MemberHealth: "member_health",
     LinkRefused: "link_refused",
     LinkLost: "link_lost",
     LocalUnreachable: "local_unreachable",
@@ -79,7 +81,7 @@ def _words(event: Event) -> str:
 
 
 def _link_words(
-    event: SessionOpened | SessionEnded | NameGranted | LinkRefused | LinkLost | LocalUnreachable,
+    event: SessionOpened | SessionEnded | NameGranted | MemberHealth | LinkRefused | LinkLost | LocalUnreachable,
 ) -> str:
     match event:
         case SessionOpened():
@@ -88,6 +90,8 @@ def _link_words(
             return f"agent {event.session} gone after {event.seconds:.0f} s: {event.reason}"
         case NameGranted():
             return f"agent {event.session} holds the name {event.name} (epoch {event.epoch})"
+        case MemberHealth():
+            return f"agent {event.session} is {event.state} for {event.name}: {event.detail}"
         case LinkRefused():
             return f"agent from {event.peer} refused ({event.code}): {event.detail}"
         case LinkLost():

@@ -61,7 +61,10 @@ class LinkRefused:
 @final
 @dataclass(frozen=True, slots=True)
 class ExchangeDone:
-    """One public exchange reached its end; `outcome` is `ok` or the stable code of what failed."""
+    """One public exchange reached its end; `outcome` is `ok` or the stable code of what failed.
+
+    `session` is the agent that it went to; 0 when there was none, and at the agent itself.
+    """
 
     request_id: str
     name: str
@@ -73,6 +76,18 @@ class ExchangeDone:
     bytes_up: int
     bytes_down: int
     peer: str
+    session: int = 0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MemberHealth:
+    """One of those who answer for a name is `down` or `up` by its own checks, or put `aside` or `back` by requests."""
+
+    session: int
+    name: str
+    state: str
+    detail: str
 
 
 @final
@@ -126,6 +141,7 @@ Event: TypeAlias = (
     | NameGranted
     | LinkRefused
     | ExchangeDone
+    | MemberHealth
     | AgentReady
     | LinkLost
     | LocalUnreachable

@@ -18,6 +18,7 @@ from tunnel.core.relay.actions import (
     CloseVisitor,
     EndOrigin,
     EndVisitor,
+    HealthNews,
     LeaveOrigin,
     OpenOrigin,
     Report,
@@ -34,8 +35,8 @@ from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
 from tunnel.drive.transport import stream_transport, unsent_bytes
-from tunnel.observe.events import ExchangeDone
 from tunnel.server.hub import Hub
+from tunnel.server.telling import event_of
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: close sends RST, the only visible cut of a close-delimited response."""
@@ -222,7 +223,7 @@ class PublicConnection:
             self._edge.on_grace_over(now)
             for action in self._edge.poll_actions(now):
                 if isinstance(action, Report):
-                    self._report(action)
+                    self._tell(action)
         self.abort_session()
 
     def abort_session(self) -> None:
@@ -276,8 +277,8 @@ class PublicConnection:
         self._alarm.set_by(edge.next_deadline())
 
     def _do_rare(self, edge: Edge, action: Action, now: Instant) -> None:
-        if isinstance(action, Report):
-            self._report(action)
+        if isinstance(action, (Report, HealthNews)):
+            self._tell(action)
         elif isinstance(action, OpenOrigin):
             self._open(edge, action.lease, now)
         elif isinstance(action, LeaveOrigin):
@@ -378,20 +379,6 @@ class PublicConnection:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
-    def _report(self, report: Report) -> None:
-        if not self._hub.requests_shown:
-            return
-        self._hub.events.emit(
-            ExchangeDone(
-                request_id=report.request_id,
-                name=report.name,
-                method=report.method.decode("latin-1"),
-                target=report.target.decode("latin-1"),
-                status=report.status,
-                milliseconds=report.seconds * 1000,
-                outcome=report.outcome,
-                bytes_up=report.bytes_up,
-                bytes_down=report.bytes_down,
-                peer=self._address,
-            )
-        )
+    def _tell(self, told: Report | HealthNews) -> None:
+        if self._hub.requests_shown or isinstance(told, HealthNews):
+            self._hub.events.emit(event_of(told, self._address))

@@ -23,7 +23,7 @@ from tunnel.core.token.verify import verify_token
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
-from tunnel.observe.events import LinkRefused, NameGranted, SessionEnded, SessionOpened
+from tunnel.observe.events import LinkRefused, MemberHealth, NameGranted, SessionEnded, SessionOpened
 from tunnel.server.hub import Hub, Tenant
 from tunnel.server.registry import Holder
 
@@ -266,8 +266,11 @@ class AgentSession:
                 lease = self._leases.pop(endpoint, None)
                 if lease is not None:
                     self._hub.registry.withdraw(lease)
-            case Health():
-                pass
+            case Health(endpoint=endpoint, is_up=is_up, detail=detail):
+                lease = self._leases.get(endpoint)
+                if lease is not None and self._hub.table.on_health(lease, is_up=is_up):
+                    state = "up" if is_up else "down"
+                    self._hub.events.emit(MemberHealth(lease.session, lease.name, state, detail))
             case _:
                 assert_never(event)
 

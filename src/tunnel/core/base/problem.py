@@ -78,6 +78,14 @@ LOCAL_TLS_FAILED: Final = Problem(
 LOCAL_CONNECT_TIMEOUT: Final = Problem(
     "local-connect-timeout", 504, Hop.LOCAL, "The local service did not accept in time", "Check the agent's target."
 )
+LOCAL_UNHEALTHY: Final = Problem(
+    "local-unhealthy",
+    503,
+    Hop.LOCAL,
+    "The local service fails the checks of its agent",
+    "It is likely down or starting; try again shortly.",
+    5,
+)
 LOCAL_OVERLOADED: Final = Problem(
     "local-overloaded", 503, Hop.LOCAL, "The agent cannot open more local connections", "Try again shortly.", 1
 )

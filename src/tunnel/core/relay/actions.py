@@ -57,6 +57,15 @@ class CloseVisitor:
 
 
 @final
+class HealthNews:
+    """The agent of `lease` could not connect to its local service and is put aside, or could and is back."""
+
+    def __init__(self, lease: Lease, *, is_back: bool) -> None:
+        self.lease: Final = lease
+        self.is_back: Final = is_back
+
+
+@final
 class Report:
     """One exchange reached its one end; `outcome` is `ok` or the stable code of what failed."""
 
@@ -71,6 +80,7 @@ class Report:
         outcome: str,
         bytes_up: int,
         bytes_down: int,
+        session: int = 0,
     ) -> None:
         self.request_id: Final = request_id
         self.name: Final = name
@@ -81,6 +91,10 @@ class Report:
         self.outcome: Final = outcome
         self.bytes_up: Final = bytes_up
         self.bytes_down: Final = bytes_down
+        self.session: Final = session
+        """Whose link it ran on; 0 when it found none."""
 
 
-Action: TypeAlias = OpenOrigin | SendOrigin | EndOrigin | LeaveOrigin | SendVisitor | EndVisitor | CloseVisitor | Report
+Action: TypeAlias = (
+    OpenOrigin | SendOrigin | EndOrigin | LeaveOrigin | SendVisitor | EndVisitor | CloseVisitor | Report | HealthNews
+)

@@ -19,9 +19,10 @@ from tunnel.core.base.problem import (
 )
 from tunnel.core.http.forward import Visitor
 from tunnel.core.relay.actions import Action, EndVisitor
+from tunnel.core.relay.attempts import repeat, repeat_elsewhere, try_another
 from tunnel.core.relay.awaited import wait_of
 from tunnel.core.relay.endings import abandon, close, fail, leave, report
-from tunnel.core.relay.requests import end_requests, repeat, take_body, take_head
+from tunnel.core.relay.requests import end_requests, take_body, take_head
 from tunnel.core.relay.responses import close_response, end_up, pass_down, pass_up, take_reply, take_response
 from tunnel.core.relay.state import EdgeState, Phase
 from tunnel.core.relay.waits import Wait
@@ -173,16 +174,18 @@ class Edge:
         elif exchange is not None and not repeat(state, leg, exchange, now):
             if was_local:
                 fail(state, LOCAL_CLOSED_EARLY, "the agent reports a broken connection to the local service", now)
-            else:
+            elif not repeat_elsewhere(state, leg, exchange, now):
                 fail(state, LINK_LOST, "", now)
         self._arm(now)
 
     def on_origin_refused(self, problem: Problem, detail: str, now: Instant) -> None:
         """The stream asked for by `OpenOrigin` could not be opened."""
         state = self._state
-        if state.leg is not None and not state.leg.has_replied:
+        leg, exchange = state.leg, state.exchange
+        if leg is not None and not leg.has_replied:
             state.forget_leg()
-            fail(state, problem, detail, now)
+            if exchange is None or not try_another(state, exchange, leg.lease, now):
+                fail(state, problem, detail, now)
             self._arm(now)
 
     def on_origin_stuck(self, now: Instant) -> None:

@@ -77,8 +77,10 @@ def abandon(edge: EdgeState, outcome: str, now: Instant) -> None:
 
 def report(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> None:
     """The exchange has reached its one end."""
-    head = exchange.head
+    head, lease = exchange.head, exchange.lease
     edge.exchange = None
+    if lease is not None:
+        lease.outstanding -= 1
     edge.actions.append(
         Report(
             exchange.request_id,
@@ -90,6 +92,7 @@ def report(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
             outcome,
             exchange.bytes_up,
             exchange.bytes_down,
+            0 if lease is None else lease.session,
         )
     )
 

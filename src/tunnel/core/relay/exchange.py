@@ -5,6 +5,8 @@ from typing import Final, final
 from tunnel.core.base.ids import Instant, RequestId
 from tunnel.core.http.body import BodyReader
 from tunnel.core.http.request import RequestHead
+from tunnel.core.route.group import Spent
+from tunnel.core.route.table import Lease
 
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 """RFC 9110 section 9.2.2."""
@@ -37,8 +39,20 @@ class Exchange:
         self.started_at: Final = started_at
         self.name = ""
         """The endpoint that it is for; "" while none is found."""
+        self.lease: Lease | None = None
+        """Where it runs, and is counted, since its head was sent."""
         self.may_repeat = False
         """It went out on a stream used before, and may be sent once more on a fresh one."""
+        self.is_repeated = False
+        """It was sent a second time although somebody may have begun it."""
+        self.spent: list[Spent] = []
+        """Who could not have it."""
+        self.keeps = False
+        """What is sent of the body is kept for another member, until the first has it."""
+        self.kept: list[bytes] = []
+        self.kept_bytes = 0
+        self.is_at_hand = True
+        """Nothing of the body was sent that is not kept."""
         self.request_is_complete = head.length == 0
         self.interims = 0
         self.status = 0
@@ -55,6 +69,23 @@ class Exchange:
         """The visitor's connection ends with this exchange."""
         self.bytes_up = 0
         self.bytes_down = 0
+
+    def note_sent(self, framed: bytes, kept_max: int) -> None:
+        """Bytes of the body went out: keep them, if they are kept and not too many."""
+        if self.keeps:
+            self.kept.append(framed)
+            self.kept_bytes += len(framed)
+            if self.kept_bytes <= kept_max:
+                return
+            self.forget_kept()
+        self.is_at_hand = False
+
+    def forget_kept(self) -> None:
+        """Keep nothing more: a local service has the request, or it is too long."""
+        self.keeps = False
+        self.is_at_hand = False
+        self.kept.clear()
+        self.kept_bytes = 0
 
     @property
     def awaits_continue(self) -> bool:

@@ -2,17 +2,22 @@
 
 from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Success, error_of, value_of
-from tunnel.core.base.problem import AGENT_OFFLINE, REQUEST_CUT_SHORT, UNKNOWN_NAME, WRONG_HOST
-from tunnel.core.http.forward import provenance_of, request_bytes
+from tunnel.core.base.problem import (
+    AGENT_OFFLINE,
+    LOCAL_UNHEALTHY,
+    REQUEST_CUT_SHORT,
+    UNKNOWN_NAME,
+    WRONG_HOST,
+    Problem,
+)
 from tunnel.core.http.request import RequestHead
-from tunnel.core.relay.actions import OpenOrigin, SendOrigin
-from tunnel.core.relay.endings import close, fail, finish, leave, problem_of, refuse
+from tunnel.core.relay.actions import SendOrigin
+from tunnel.core.relay.attempts import open_leg, send_head
+from tunnel.core.relay.endings import close, fail, finish, problem_of, refuse
 from tunnel.core.relay.exchange import Exchange, is_repeatable
-from tunnel.core.relay.host_header import host_value_for
-from tunnel.core.relay.leg import Leg
 from tunnel.core.relay.state import EdgeState, Phase
 from tunnel.core.route.name import NotInZone, name_in_zone
-from tunnel.core.route.table import Lease
+from tunnel.core.route.table import Lease, Offline, Unhealthy
 
 
 def take_head(edge: EdgeState, data: bytes, now: Instant) -> None:
@@ -45,11 +50,11 @@ def begin(edge: EdgeState, head: RequestHead, now: Instant) -> None:
 def route(edge: EdgeState, exchange: Exchange, now: Instant) -> None:
     """Find the agent that holds the name now, and send it the request."""
     exchange.name = edge.name
-    found = edge.table.find(edge.name, now)
-    if not isinstance(found, Lease):
-        fail(edge, UNKNOWN_NAME if found is None else AGENT_OFFLINE, "", now)
-        return
     leg = edge.leg
+    found = edge.table.find(edge.name, now, None if leg is None else leg.lease)
+    if not isinstance(found, Lease):
+        fail(edge, _problem_of_absence(found), "", now)
+        return
     if leg is None or leg.lease is not found or not is_repeatable(exchange.head):
         # A request that may not be sent twice gets a fresh stream (ADR 0015): a local service that closes
         # its idle connection at this very moment then costs the visitor nothing.
@@ -59,38 +64,8 @@ def route(edge: EdgeState, exchange: Exchange, now: Instant) -> None:
     send_head(edge, leg, exchange)
     if not exchange.request_is_complete:
         edge.origin_is_owed = True
+        exchange.keeps = edge.table.is_shared(edge.name)
         take_body(edge, exchange, edge.request.take_ahead(), now)
-
-
-def open_leg(edge: EdgeState, lease: Lease) -> Leg:
-    """Leave the current stream, if any, for a fresh one to the agent of `lease`."""
-    leave(edge)
-    leg = Leg(lease, edge.limits)
-    edge.leg = leg
-    edge.actions.append(OpenOrigin(lease))
-    return leg
-
-
-def send_head(edge: EdgeState, leg: Leg, exchange: Exchange) -> None:
-    """Send the head as this agent's local service is to see it."""
-    head = exchange.head
-    host = host_value_for(leg.lease.host_header, head.host_value)
-    if head.host_value != edge.provenance_host:
-        edge.provenance_host = head.host_value
-        edge.provenance = provenance_of(head.host_value, edge.visitor)
-    edge.actions.append(SendOrigin(request_bytes(head, edge.provenance, exchange.request_id, host)))
-
-
-def repeat(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> bool:
-    """Send an unanswered request again, once, when a kept-alive local connection closed under it."""
-    if not exchange.may_repeat or leg.has_spoken:
-        return False
-    exchange.may_repeat = False
-    found = edge.table.find(leg.lease.name, now)
-    if not isinstance(found, Lease):
-        return False
-    send_head(edge, open_leg(edge, found), exchange)
-    return True
 
 
 def take_body(edge: EdgeState, exchange: Exchange, data: bytes, now: Instant) -> None:
@@ -106,6 +81,7 @@ def take_body(edge: EdgeState, exchange: Exchange, data: bytes, now: Instant) ->
     exchange.bytes_up = body.received
     framed = value_of(taken)
     if framed:
+        exchange.note_sent(framed, edge.limits.retry_bytes_max)
         edge.actions.append(SendOrigin(framed))
     if body.is_done:
         exchange.request_is_complete = True
@@ -130,3 +106,10 @@ def end_requests(edge: EdgeState, now: Instant) -> None:
             refuse(edge, REQUEST_CUT_SHORT)
         else:
             close(edge, abort=False)
+
+
+def _problem_of_absence(found: Offline | Unhealthy | None) -> Problem:
+    """Why nobody gets the request."""
+    if found is None:
+        return UNKNOWN_NAME
+    return LOCAL_UNHEALTHY if isinstance(found, Unhealthy) else AGENT_OFFLINE

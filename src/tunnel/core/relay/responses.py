@@ -4,13 +4,16 @@ from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.base.problem import LINK_BROKE_PROTOCOL, LOCAL_BROKE_PROTOCOL, LOCAL_CLOSED_EARLY
 from tunnel.core.http.response import SWITCHING_PROTOCOLS
+from tunnel.core.link.preface import StreamReply
 from tunnel.core.relay.actions import EndOrigin, SendOrigin, SendVisitor
+from tunnel.core.relay.attempts import note_failed, note_stood, try_another
 from tunnel.core.relay.endings import fail, finish, leave
 from tunnel.core.relay.exchange import Exchange
 from tunnel.core.relay.leg import Leg
 from tunnel.core.relay.replies import problem_of_reply
 from tunnel.core.relay.response_side import Progress, end_response, read_response
 from tunnel.core.relay.state import EdgeState, Phase
+from tunnel.core.route.group import Spent
 
 
 def take_reply(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
@@ -23,10 +26,20 @@ def take_reply(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
     if code is None:
         return
     problem = problem_of_reply(code)
+    exchange = edge.exchange
     if problem is not None:
-        fail(edge, problem, "", now)
+        spent: Spent = leg.lease
+        if code is not StreamReply.UNKNOWN_ENDPOINT:
+            note_failed(edge, leg.lease, now)
+            spent = leg.lease.health
+        if exchange is None or not try_another(edge, exchange, spent, now):
+            fail(edge, problem, "", now)
         return
     leg.has_replied = True
+    if exchange is not None and exchange.keeps:
+        exchange.forget_kept()
+    if leg.lease.health.failures:
+        note_stood(edge, leg.lease)
     rest = leg.reply.take_rest()
     if rest:
         take_response(edge, leg, rest, now)

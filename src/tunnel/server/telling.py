@@ -1,0 +1,29 @@
+"""What a public connection tells of its exchanges, as events."""
+
+from typing import Final
+
+from tunnel.core.relay.actions import HealthNews, Report
+from tunnel.observe.events import ExchangeDone, MemberHealth
+
+_ASIDE: Final = "requests found its local service not answering; others serve in its place for now"
+_BACK: Final = "it connects to its local service again"
+
+
+def event_of(told: Report | HealthNews, peer: str) -> ExchangeDone | MemberHealth:
+    """The event of an action; `peer` is the visitor's address."""
+    if isinstance(told, HealthNews):
+        state, detail = ("back", _BACK) if told.is_back else ("aside", _ASIDE)
+        return MemberHealth(told.lease.session, told.lease.name, state, detail)
+    return ExchangeDone(
+        request_id=told.request_id,
+        name=told.name,
+        method=told.method.decode("latin-1"),
+        target=told.target.decode("latin-1"),
+        status=told.status,
+        milliseconds=told.seconds * 1000,
+        outcome=told.outcome,
+        bytes_up=told.bytes_up,
+        bytes_down=told.bytes_down,
+        peer=peer,
+        session=told.session,
+    )
