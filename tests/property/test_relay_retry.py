@@ -168,8 +168,9 @@ def test_failures_put_a_member_aside_and_a_connection_brings_it_back() -> None:
     for _ in range(20):
         world = World(table=table).visitor(GET)
         while world.stream is not None:
-            world.reply(StreamReply.REFUSED if world.stream.lease is bad else StreamReply.CONNECTED)
-            if world.stream is not None and world.stream.has_replied:
+            is_bad = world.stream.lease is bad
+            world.reply(StreamReply.REFUSED if is_bad else StreamReply.CONNECTED)
+            if not is_bad:
                 world.local(HELLO.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         assert world.outcomes == ["ok"]
         news += world.news
