@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo test interop wall trace coverage defects fuzz model bench scale soak compiled test-compiled setup setup-dev lock clean
+.PHONY: help demo test interop wall trace coverage defects simulate simulate-planted fuzz model bench scale soak compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -15,6 +15,8 @@ help:
 	@echo "make coverage           lines and branches of the core, 100 % or it fails"
 	@echo "make defects            deliberate defects, each of which a test has to catch"
 	@echo "make interop [BYTES=10000000]   our mux with other people's (needs go, cargo, npm; left out by name)"
+	@echo "make simulate [SEEDS=300] [FROM=0]   server and agent in simulated worlds, a seed each"
+	@echo "make simulate-planted   planted bugs, each of which the simulation has to find"
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
 	@echo "make model [DEEP=1]     the model of the multiplexer, in every state (needs spin and a C compiler)"
 	@echo "make scale              10,000 idle agents and visitors, a thundering herd, thousands of streams on one link"
@@ -88,6 +90,15 @@ defects: setup-dev
 BYTES ?= 10000000
 interop: setup-dev
 	@$(BIN)/python -m ci.interop --bytes $(BYTES)
+
+# Worlds in memory, one a seed (docs/adr/0047). A seed that fails says how to repeat it.
+simulate: SEEDS ?= 300
+simulate: FROM ?= 0
+simulate: setup-dev
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM)
+
+simulate-planted: setup-dev
+	@$(BIN)/python -m tests.simulation.planted $(if $(WITHIN),--seeds-max $(WITHIN))
 
 # atheris has an environment of its own: it is built for fewer Pythons than we support. Left out by name elsewhere.
 $(FUZZ_VENV)/done: ci/constraints/fuzz.txt

@@ -1,0 +1,73 @@
+"""What each exchange must have come to: always, and exactly where nobody harmed anything."""
+
+from collections.abc import Callable
+from typing import Final
+
+from tests.simulation.exchange import BREAKS, Conduct, Deed, Exchange, Framing
+
+Found = Callable[[str], None]
+
+_REPEATABLE: Final = frozenset(("GET", "PUT", "DELETE"))
+_TIMES_MAX: Final = 4
+"""How often a request that may be repeated comes to services at most."""
+_NO_ANSWER: Final = {Deed.RESET_FIRST: 502, Deed.MALFORMED: 502, Deed.HANG_UP: 502, Deed.SILENT: 504}
+_LEAVES: Final = frozenset((Conduct.LEAVES_SENDING, Conduct.LEAVES_READING, Conduct.RESETS))
+_STAYS: Final = frozenset((Conduct.PLAIN, Conduct.SLOW, Conduct.HALF_CLOSES))
+
+
+def judge(exchange: Exchange, found: Found, *, is_calm: bool, visitors_are_safe: bool) -> None:
+    """Say what is wrong with one exchange that is over."""
+    if exchange.method not in _REPEATABLE and len(exchange.agents) > 1:
+        found(f"a request that must not be repeated was: {exchange.story()}")
+    if len(exchange.agents) > _TIMES_MAX:
+        found(f"repeated without end: {exchange.story()}")
+    if exchange.is_whole and exchange.status in {101, 200}:
+        _judge_whole(exchange, found)
+    if exchange.is_harmed or not visitors_are_safe:
+        return
+    if exchange.status >= 101 and exchange.status != 408 and not exchange.outcomes:
+        found(f"an answer without an outcome: {exchange.story()}")
+    if exchange.conduct in _STAYS:
+        if exchange.outcomes == ["ok"] and not exchange.is_whole:
+            found(f"reported as ok, and the visitor did not get it: {exchange.story()}")
+        if not exchange.end:
+            found(f"no end: {exchange.story()}")
+        if is_calm:
+            _judge_calm(exchange, found)
+
+
+def judge_drain(exchange: Exchange, found: Found, stopped_at: float, grace_seconds: float) -> None:
+    """The server was told to stop, and nobody else did harm: what ran before may finish within the grace period."""
+    if exchange.conduct in _LEAVES or not 0.0 < exchange.seen_at < stopped_at:
+        return
+    if exchange.ended_at < stopped_at + grace_seconds:
+        _judge_calm(exchange, found)
+
+
+def _judge_whole(exchange: Exchange, found: Found) -> None:
+    planned = exchange.down
+    if exchange.deed in BREAKS:
+        planned = exchange.down // 2
+        if exchange.deed is not Deed.SHORT or exchange.down_framing is not Framing.CLOSE:
+            found(f"a broken answer looks whole: {exchange.story()}")
+    if exchange.got_down != planned:
+        found(f"a whole answer of another length: {exchange.story()}")
+    if exchange.deed in _NO_ANSWER:
+        found(f"an answer that nobody gave: {exchange.story()}")
+
+
+def _judge_calm(exchange: Exchange, found: Found) -> None:
+    """Nobody harmed anything: what the local service did decides."""
+    wanted = _NO_ANSWER.get(exchange.deed)
+    if wanted is not None:
+        if exchange.status != wanted and not (exchange.conduct is Conduct.HALF_CLOSES and exchange.deed is Deed.SILENT):
+            found(f"{wanted} was due: {exchange.story()}")
+    elif exchange.deed in BREAKS:
+        if exchange.outcomes == ["ok"] and not exchange.is_whole:
+            found(f"a broken answer was reported as ok: {exchange.story()}")
+    elif exchange.deed is Deed.EARLY and exchange.up > 60_000:
+        return
+    elif not exchange.is_whole or exchange.status not in {101, 200}:
+        found(f"a whole answer was due: {exchange.story()}")
+    elif exchange.outcomes != ["ok"]:
+        found(f"ok was due: {exchange.story()}")

@@ -1,0 +1,83 @@
+"""What kind of world a seed is."""
+
+import random
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from tests.simulation.faults import KINDS
+from tests.simulation.kernel import Weather
+
+from tunnel.core.base.limits import Limits
+
+LIMITS: Final = Limits(
+    head_seconds_max=5.0,
+    idle_seconds_max=20.0,
+    body_stall_seconds_max=15.0,
+    response_head_seconds_max=20.0,
+    response_stall_seconds_max=30.0,
+    upgraded_idle_seconds_max=30.0,
+    half_closed_seconds_max=15.0,
+    write_stall_seconds_max=25.0,
+    connect_seconds_max=5.0,
+    handshake_seconds_max=5.0,
+    grace_seconds=10.0,
+    reconnect_seconds_max=5.0,
+)
+"""Shorter than the defaults, so that a run of some virtual minutes meets every deadline."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What kind of world a seed is; drawn from it, or given by a test."""
+
+    seed: str
+    agents: int = 1
+    rivals: bool = False
+    """Whether the last agent takes the name of the first one, at some time."""
+    visitors: int = 3
+    exchanges_each: int = 4
+    is_rough: bool = False
+    """Whether visitors and local services misbehave."""
+    faults: tuple[str, ...] = ()
+    weather: Weather = field(default_factory=Weather)
+    has_real_tls: bool = False
+    is_stopped_early: bool = False
+    """Whether the server is told to stop while exchanges run."""
+    spread: float = 3.0
+    """Seconds over which visitors come."""
+    limits: Limits = LIMITS
+
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing but local services and visitors does harm."""
+        return not self.faults and not self.rivals and not self.is_stopped_early
+
+
+def drawn(seed: int) -> Plan:
+    """The plan of a seed."""
+    rng = random.Random(f"{seed}/plan")
+    kind = rng.random()
+    faults: list[str] = []
+    if kind > 0.3:
+        faults = rng.sample(KINDS, rng.randint(1, 4))
+    weather = Weather(
+        latency=rng.choice((0.000_05, 0.002, 0.02, 0.1)),
+        jitter=rng.choice((0.0, 0.001, 0.05)),
+        chop=rng.choice((1, 7, 100, 1460, 65_536, 65_536)),
+        buffer=rng.choice((4096, 16_384, 65_536, 262_144)),
+        record=rng.choice((1, 5, 37, 1400, 16_384, 16_384)),
+        is_partial=rng.random() < 0.4,
+    )
+    return Plan(
+        seed=str(seed),
+        agents=rng.choice((1, 1, 2, 3)),
+        rivals=rng.random() < 0.2,
+        visitors=rng.randint(1, 4),
+        exchanges_each=rng.randint(1, 4),
+        is_rough=rng.random() < 0.6,
+        faults=tuple(faults),
+        weather=weather,
+        is_stopped_early=rng.random() < 0.12,
+        spread=rng.choice((0.1, 2.0, 10.0)),
+    )

@@ -1,0 +1,227 @@
+"""What must hold, checked all along and at the end; each breach is a sentence."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, final
+
+from tests.simulation.exchange import Exchange
+from tests.simulation.kernel import Kernel
+
+from tunnel.core.base.ids import StreamId
+from tunnel.core.base.limits import READ_BYTES, Limits
+from tunnel.core.base.outcome import Success
+from tunnel.core.mux.events import Event as MuxEvent
+from tunnel.core.mux.events import StreamData, StreamEnded, StreamReset
+from tunnel.core.mux.session import Session
+from tunnel.drive.link import Link
+from tunnel.observe.events import Event, ExchangeDone, NameGranted, SessionOpened
+from tunnel.server.hub import Hub
+
+_FINDINGS_MAX: Final = 20
+_LOOK_EVERY: Final = 64
+"""Turns between two looks at all limits."""
+
+
+@final
+class Watch:
+    """Collects findings of one run."""
+
+    def __init__(self, kernel: Kernel, limits: Limits, agent_of: Callable[[str], int]) -> None:
+        self._kernel: Final = kernel
+        self.limits: Final = limits
+        self._agent_of: Final = agent_of
+        self.findings: Final[list[str]] = []
+        self.exchanges: Final[dict[int, Exchange]] = {}
+        self.hubs: Final[list[Hub]] = []
+        self.ledgers: Final[dict[int, Ledger]] = {}
+        self._agents: Final[dict[int, int]] = {}
+        self._holders: Final[dict[str, int]] = {}
+        self._fences: Final[dict[tuple[int, str], float]] = {}
+        self._turns = 0
+
+    def found(self, finding: str) -> None:
+        """Note a breach."""
+        self._kernel.say(f"FOUND {finding}")
+        if len(self.findings) < _FINDINGS_MAX:
+            self.findings.append(f"at {self._kernel.now:.3f}: {finding}")
+
+    def fenced_at(self, agent: int, name: str) -> float:
+        """When an agent lost a name to another; never, if it did not."""
+        return self._fences.get((agent, name), float("inf"))
+
+    def exchange_of(self, number: int) -> Exchange | None:
+        """The planned exchange with this number."""
+        return self.exchanges.get(number)
+
+    def emit(self, event: Event) -> None:
+        """Hear what the server says of itself."""
+        if not isinstance(event, ExchangeDone):
+            self._kernel.say(f"server {type(event).__name__} {_plain(event)}")
+        if isinstance(event, SessionOpened):
+            self._agents[event.session] = self._agent_of(event.peer.rpartition(":")[0])
+        elif isinstance(event, NameGranted):
+            agent = self._agents.get(event.session, -1)
+            before = self._holders.get(event.name, agent)
+            self._holders[event.name] = agent
+            self._fences.pop((agent, event.name), None)
+            if before != agent:
+                self._fences[before, event.name] = self._kernel.now
+        elif isinstance(event, ExchangeDone):
+            self._kernel.say(f"server {event.method} {event.target} {event.status} {event.outcome}")
+            if not event.target and event.status >= 400:
+                return  # a head that never became whole is refused, and began no exchange
+            exchange = self.exchanges.get(int(event.target.rpartition("/")[2] or "-1"))
+            if exchange is None:
+                self.found(f"the server reports an exchange that nobody began: {event}")
+            else:
+                exchange.outcomes.append(event.outcome)
+                if len(exchange.outcomes) > 1:
+                    self.found(f"two outcomes: {exchange.story()}")
+
+    # All along.
+
+    def look(self) -> None:
+        """Called once a turn of the loop."""
+        self._turns += 1
+        if self._turns % _LOOK_EVERY:
+            return
+        limits = self.limits
+        for hub in self.hubs:
+            if len(hub.visits) > limits.connections_max or hub.links > limits.links_max:
+                self.found(f"more connections than may be: {len(hub.visits)} visitors, {hub.links} agents")
+            if not hub.connections >= hub.visits:
+                self.found("a visitor is counted that has no connection")
+        for ledger in self.ledgers.values():
+            ledger.look(self.found)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Hear of each hub and each link that is made inside, and of what passes their sessions."""
+        watch = self
+        originals = [(owner, name, getattr(owner, name)) for owner, name in _WATCHED]
+        hub_made, link_made, taken, returned, send, reset = (original for _, _, original in originals)
+
+        def on_hub(self: Hub, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+            hub_made(self, *args, **kwargs)
+            watch.hubs.append(self)
+
+        def on_link(self: Link, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
+            link_made(self, *args, **kwargs)
+            session: Session = getattr(self, "_session")  # noqa: B009 - the one look behind its doors
+            watch.ledgers[id(session)] = Ledger(self, session, watch.limits)
+
+        def on_taken(self: Session) -> list[MuxEvent]:
+            events: list[MuxEvent] = taken(self)
+            watch.ledgers[id(self)].on_events(events)
+            return events
+
+        def on_returned(self: Session, stream: int, count: int, *args: Any) -> Any:  # noqa: ANN401 - passed on
+            watch.ledgers[id(self)].on_returned(stream, count, watch.found)
+            return returned(self, stream, count, *args)
+
+        def on_send(self: Session, stream: int, data: bytes) -> Any:  # noqa: ANN401 - passed on
+            answer = send(self, stream, data)
+            if isinstance(answer, Success):
+                watch.ledgers[id(self)].on_sent(stream, len(data))
+            return answer
+
+        def on_reset(self: Session, stream: int) -> None:
+            watch.ledgers[id(self)].resets.add(stream)
+            reset(self, stream)
+
+        wrapped = (on_hub, on_link, on_taken, on_returned, on_send, on_reset)
+        for (owner, name, _), value in zip(originals, wrapped, strict=True):
+            setattr(owner, name, value)
+        try:
+            yield
+        finally:
+            for owner, name, value in originals:
+                setattr(owner, name, value)
+
+    def balance(self) -> None:
+        """At rest: what one end of each link sent is what the other was told, but for streams that were reset."""
+        known = {ledger.addresses(): ledger for ledger in self.ledgers.values()}
+        for ends, ledger in known.items():
+            other = known.get((ends[1], ends[0]))
+            if other is not None and all(ends):
+                ledger.balance(other, self.found)
+
+
+_WATCHED: Final[tuple[tuple[type, str], ...]] = (
+    (Hub, "__init__"),
+    (Link, "__init__"),
+    (Session, "take_events"),
+    (Session, "return_credit"),
+    (Session, "send"),
+    (Session, "reset"),
+)
+
+
+@final
+class Ledger:
+    """What passed one end of one link, per stream."""
+
+    def __init__(self, link: Link, session: Session, limits: Limits) -> None:
+        self._link: Final = link
+        self._session: Final = session
+        self._limits: Final = limits
+        self.sent: Final[dict[int, int]] = {}
+        self.told: Final[dict[int, int]] = {}
+        self.returned: Final[dict[int, int]] = {}
+        self.resets: Final[set[int]] = set()
+        self.ended: Final[set[int]] = set()
+        self._ends: tuple[object, object] = ("", "")
+
+    def on_events(self, events: list[MuxEvent]) -> None:
+        """The session told its owner something."""
+        for event in events:
+            if isinstance(event, StreamData):
+                self.told[event.stream] = self.told.get(event.stream, 0) + len(event.data)
+            elif isinstance(event, StreamReset):
+                self.resets.add(event.stream)
+            elif isinstance(event, StreamEnded):
+                self.ended.add(event.stream)
+
+    def on_sent(self, stream: int, count: int) -> None:
+        """Its owner queued bytes."""
+        self.sent[stream] = self.sent.get(stream, 0) + count
+
+    def on_returned(self, stream: int, count: int, found: Callable[[str], None]) -> None:
+        """Its owner gave credit back."""
+        self.returned[stream] = self.returned.get(stream, 0) + count
+        if self.returned[stream] > self.told.get(stream, 0):
+            found(f"stream {stream}: {self.returned[stream]} bytes given back of {self.told.get(stream, 0)} received")
+
+    def look(self, found: Callable[[str], None]) -> None:
+        """The limits of one session."""
+        if self._session.live_streams > self._limits.streams_per_session_max:
+            found(f"{self._session.live_streams} streams on one link")
+        if self._session.unread > self._limits.session_buffer_bytes_max:
+            found(f"{self._session.unread} bytes unread on one link")
+        for stream in self.sent:
+            queued = self._session.queued(StreamId(stream))
+            if queued > self._limits.stream_queue_bytes + 2 * READ_BYTES:
+                found(f"{queued} bytes queued on stream {stream}")
+
+    def addresses(self) -> tuple[object, object]:
+        """Both ends of the connection under it; empty before there is one."""
+        transport: Any = getattr(self._link, "_transport", None)
+        if transport is not None:
+            self._ends = (transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+        return self._ends
+
+    def balance(self, other: "Ledger", found: Callable[[str], None]) -> None:
+        """What we sent is what the other was told."""
+        for stream, sent in self.sent.items():
+            told = other.told.get(stream, 0)
+            on_the_way = sent - self._session.queued(StreamId(stream)) - told
+            is_broken = stream in self.resets or stream in other.resets
+            if on_the_way < 0:
+                found(f"stream {stream}: told {told} bytes of {sent} that were sent")
+            elif on_the_way and not is_broken and stream in other.ended:
+                found(f"stream {stream}: {on_the_way} bytes of {sent} never came, and it ended well")
+
+
+def _plain(event: Event) -> str:
+    text = str(event)
+    return text[text.find("(") :][:160]

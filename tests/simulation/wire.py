@@ -1,0 +1,109 @@
+"""A socket with a reader, as visitors and local services use it: they are coroutines on the simulated loop."""
+
+import asyncio
+import errno
+from typing import Final, final
+
+from tests.simulation.loop import SimLoop
+from tests.simulation.sockets import SimSocket
+
+END: Final = "end"
+"""How a connection is over that its peer ended well."""
+
+
+@final
+class Over(Exception):  # noqa: N818 - said between two coroutines, never to a person
+    """The connection is over: `how` is `end` or the name of the errno."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how: Final = how
+
+
+@final
+class Wire:
+    """One connection. Finished at `close`."""
+
+    def __init__(self, loop: SimLoop, sock: SimSocket) -> None:
+        self._loop: Final = loop
+        self.sock: Final = sock
+        self._held: Final = bytearray()
+        self.received = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes received and not yet taken."""
+        return len(self._held)
+
+    async def more(self) -> None:
+        """Wait for more bytes; Over when none will come."""
+        try:
+            data: bytes = await self._loop.sock_recv(self.sock, 65_536)  # type: ignore[arg-type]
+        except OSError as cause:
+            raise Over(errno.errorcode.get(cause.errno or 0, "error")) from None
+        if not data:
+            raise Over(END)
+        self.received += len(data)
+        self._held.extend(data)
+
+    async def until(self, mark: bytes) -> bytes:
+        """Everything up to a mark, which is part of it."""
+        seen = 0
+        while (found := self._held.find(mark, max(seen - len(mark), 0))) < 0:
+            seen = len(self._held)
+            await self.more()
+        return self.taken(found + len(mark))
+
+    async def some(self, count: int) -> bytes:
+        """At least one byte and at most `count`."""
+        while not self._held:
+            await self.more()
+        return self.taken(count)
+
+    async def exactly(self, count: int) -> bytes:
+        """`count` bytes."""
+        while len(self._held) < count:
+            await self.more()
+        return self.taken(count)
+
+    def taken(self, count: int) -> bytes:
+        """What is held, up to `count` bytes, out of it."""
+        data = bytes(self._held[:count])
+        del self._held[:count]
+        return data
+
+    async def send(self, data: bytes) -> None:
+        """Send all of it; Over when it cannot be sent."""
+        try:
+            await self._loop.sock_sendall(self.sock, data)  # type: ignore[arg-type]
+        except OSError as cause:
+            raise Over(errno.errorcode.get(cause.errno or 0, "error")) from None
+
+    def end(self) -> None:
+        """End our side."""
+        try:
+            self.sock.shutdown(1)
+        except OSError:
+            return
+
+    def close(self, *, is_hard: bool = False) -> None:
+        """Give it up; hard is with RST."""
+        if is_hard and self.sock.end is not None:
+            self.sock.end.linger_none()
+        self._loop._remove_reader(self.sock.fileno())  # type: ignore[attr-defined]
+        self._loop._remove_writer(self.sock.fileno())  # type: ignore[attr-defined]
+        self.sock.close()
+
+
+async def dial(loop: SimLoop, host: str, port: int) -> Wire:
+    """A connection; Over when there is none."""
+    sock = loop.system.socket()
+    try:
+        await loop.sock_connect(sock, (host, port))  # type: ignore[arg-type]
+    except OSError as cause:
+        sock.close()
+        raise Over(errno.errorcode.get(cause.errno or 0, "error")) from None
+    except asyncio.CancelledError:
+        sock.close()
+        raise
+    return Wire(loop, sock)
