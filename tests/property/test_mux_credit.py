@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mux_support import WINDOW
 
-from tunnel.core.base.partial import discard
 from tunnel.core.mux.send_queue import SendQueue
 from tunnel.core.mux.window import ReceiveWindow, SendWindow
 
@@ -99,12 +98,3 @@ def test_a_cleared_queue_is_empty_and_usable() -> None:
     parts: list[bytes] = []
     queue.take(99, parts)
     assert parts == [b"kept"]
-
-
-@given(st.lists(st.integers(0, 5)), st.integers(0, 5))
-def test_discard_removes_the_first_equal_item_or_nothing(items: list[int], item: int) -> None:
-    expected = list(items)
-    if item in expected:
-        expected.remove(item)
-    discard(items, item)
-    assert items == expected

@@ -74,7 +74,7 @@ def test_streams_take_turns_of_one_frame() -> None:
         accepted(session, stream)
         queue(session, StreamId(stream), bytes(size))
     assert [(stream, length) for _, _, stream, length, _ in sent(session)] == [
-        (1, 10), (3, 5), (5, 10), (1, 10), (5, 5), (1, 5),
+        (3, 5), (1, 10), (5, 10), (1, 10), (5, 5), (1, 5),
     ]  # fmt: skip
 
 

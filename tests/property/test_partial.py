@@ -86,15 +86,6 @@ def test_popping_takes_from_the_front_until_nothing_is_left(items: list[int]) ->
     assert partial.pop_front(front) is None
 
 
-@given(st.lists(st.integers(0, 3)), st.integers(0, 3))
-def test_discard_removes_the_first_equal_item_or_nothing(items: list[int], item: int) -> None:
-    expected = list(items)
-    if item in expected:
-        expected.remove(item)
-    partial.discard(items, item)
-    assert items == expected
-
-
 @given(st.one_of(st.binary(max_size=22), st.integers(0, 10**20).map(lambda number: b"%d" % number)))
 @example(b"+5")
 @example(b" 5")

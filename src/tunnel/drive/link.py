@@ -86,7 +86,6 @@ class Link:
         self._session: Final = Session(role, limits, Instant(monotonic()))
         self._alarm: Final = Alarm(loop, self)
         self._handlers: Final[dict[StreamId, StreamHandler]] = {}
-        self._breaking: Final[set[StreamId]] = set()
         self._transport: asyncio.Transport | None = None
         self._buffer: Final = buffer
         self._is_paused = False
@@ -171,10 +170,7 @@ class Link:
     def break_off(self, stream: StreamId) -> None:
         """Leave with RST, but only behind what is queued: the peer gets every byte from before the break."""
         self._handlers.pop(stream, None)
-        if self._session.queued(stream):
-            self._breaking.add(stream)
-        else:
-            self._session.reset(stream)
+        self._session.break_off(stream)
         self._flush_soon()
 
     def return_credit(self, stream: StreamId, count: int) -> None:
@@ -285,7 +281,6 @@ class Link:
             return
         self._is_closed = True
         self._reason = self._reason or reason
-        self._breaking.clear()
         now = Instant(monotonic())
         self._alarm.set_by(self._farewell(now))
         # The owner first: nobody who hears of a reset may find this link in a table and turn to it again.
@@ -361,14 +356,6 @@ class Link:
             if not data:
                 break
             transport.write(data)
-            if self._breaking:
-                self._reset_emptied()
         events = session.take_events()
         if events:
             self._dispatch(events, Instant(monotonic()))
-
-    def _reset_emptied(self) -> None:
-        for stream in list(self._breaking):
-            if not self._session.queued(stream):
-                self._breaking.discard(stream)
-                self._session.reset(stream)

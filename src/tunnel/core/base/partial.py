@@ -73,14 +73,6 @@ def pop_front(items: deque[T]) -> T | None:
     return items.popleft() if items else None
 
 
-def discard(items: list[T], item: T) -> None:
-    """Remove the first of `items` that equals `item`; nothing when there is none."""
-    try:
-        items.remove(item)
-    except ValueError:
-        return
-
-
 def decimal(text: bytes) -> int | None:
     """The number written as 1 to 19 ASCII digits and nothing else (`int()` would take `+5`, ` 5`, `5_0`), or None."""
     # `isdigit` of bytes knows the ASCII digits only, and costs a third of a pattern.

@@ -172,7 +172,7 @@ class Session:
         Above `stream_queue_bytes` the caller pauses its source until `StreamWritable`.
         """
         live = self._table.live.get(stream)
-        if live is None or live.is_ending or self._is_over:
+        if live is None or live.is_ending or live.is_breaking or self._is_over:
             return Failure(StreamGone(stream))
         live.queue.put(data)
         if live.queue.size > self._limits.stream_queue_bytes:
@@ -183,7 +183,7 @@ class Session:
     def end(self, stream: StreamId) -> None:
         """Send FIN behind what is queued; we still receive. Nothing on a second call or for a stream that is gone."""
         live = self._table.live.get(stream)
-        if live is not None and not self._is_over:
+        if live is not None and not live.is_breaking and not self._is_over:
             live.is_ending = True
             self._outbox.offer(live)
 
@@ -191,6 +191,16 @@ class Session:
         """End a stream at once with RST: what is queued is dropped and what still arrives for it ignored."""
         live = self._table.live.get(stream)
         if live is not None and not self._is_over:
+            self._table.abandon(live)
+
+    def break_off(self, stream: StreamId) -> None:
+        """End a stream with RST as soon as what is queued has left: the peer gets every byte from before the break."""
+        live = self._table.live.get(stream)
+        if live is None or self._is_over:
+            return
+        live.is_ending = False  # a FIN would tell that all is well
+        live.is_breaking = True
+        if live.is_broken:
             self._table.abandon(live)
 
     def return_credit(self, stream: StreamId, count: int, now: Instant) -> None:
@@ -234,7 +244,10 @@ class Session:
         closed: list[Stream] = []
         wire = self._outbox.poll(bytes_max, self._events, closed)
         for stream in closed:
-            self._table.forget(stream)
+            if stream.is_breaking:
+                self._table.abandon(stream)
+            else:
+                self._table.forget(stream)
         return wire
 
     def next_deadline(self) -> Instant:

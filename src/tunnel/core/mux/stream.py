@@ -18,10 +18,10 @@ class Stream:
     __slots__ = (
         "has_sent_fin",
         "id",
+        "is_breaking",
         "is_crowded",
         "is_ending",
         "is_offered",
-        "is_owed",
         "opening",
         "peer_ended",
         "queue",
@@ -36,11 +36,11 @@ class Stream:
         self.send_window: Final = SendWindow()
         self.receive_window: Final = window
         self.is_ending = False  # our side wants FIN after the queue
+        self.is_breaking = False  # our side wants RST after the queue, and nothing more of the peer
         self.has_sent_fin = False
         self.peer_ended = False
         self.is_crowded = False  # its queue passed the limit and has not fallen to half of it since
         self.is_offered = False  # listed in the outbox for data
-        self.is_owed = False  # listed in the outbox for a Window Update
 
     @property
     def is_sendable(self) -> bool:
@@ -48,6 +48,11 @@ class Stream:
         if self.queue.size:
             return self.send_window.credit > 0
         return self.is_ending and not self.has_sent_fin
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether all that was to go before its RST has gone."""
+        return self.is_breaking and not self.queue.size
 
     @property
     def is_closed(self) -> bool:
