@@ -39,7 +39,7 @@ _MODULES: Final[Mapping[str, frozenset[str] | None]] = {
     "dataclasses": None,
     "enum": None,
     "re": None,
-    "collections": frozenset({"deque"}),
+    "collections": frozenset({"OrderedDict", "deque"}),
     "collections.abc": None,
     "math": frozenset({"inf"}),
     "typing_extensions": frozenset({"override"}),
@@ -49,7 +49,7 @@ _MODULES: Final[Mapping[str, frozenset[str] | None]] = {
 _EXTRA_MODULES: Final[Mapping[str, frozenset[str]]] = {
     f"{CORE}/base/outcome.py": frozenset({"returns.result"}),
     f"{CORE}/base/partial.py": frozenset({
-        "struct", "base64", "binascii", "hashlib", "hmac", "html", "itertools", "json",
+        "struct", "base64", "binascii", "hashlib", "hmac", "html", "ipaddress", "itertools", "json",
         "cryptography.exceptions", "cryptography.hazmat.primitives.asymmetric.ed25519",
     }),
 }  # fmt: skip

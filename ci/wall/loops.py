@@ -13,7 +13,8 @@ from ci.wall.kinds import class_of, instance_of, members_of
 from ci.wall.typed import TypedTree
 
 _LIVE: Final = frozenset({
-    "builtins.dict", "builtins.set", "collections.deque", "typing.Mapping", "_collections_abc.dict_items",
+    "builtins.dict", "builtins.set", "collections.deque", "collections.OrderedDict", "typing.Mapping",
+    "_collections_abc.dict_items",
     "_collections_abc.dict_keys", "_collections_abc.dict_values", "typing.ItemsView", "typing.KeysView",
     "typing.ValuesView",
 })  # fmt: skip

@@ -7,10 +7,12 @@ proved by properties in `tests/property/test_partial.py` instead. Keep every fun
 import html
 import json
 import re
-from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
-from collections import deque
+from base64 import b32encode, b64decode, urlsafe_b64decode, urlsafe_b64encode
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from hmac import compare_digest
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from itertools import islice
 from struct import Struct
 from typing import Final, TypeAlias, TypeVar
@@ -19,6 +21,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 T = TypeVar("T")
+V = TypeVar("V")
 K = TypeVar("K")
 
 BytesPattern: TypeAlias = re.Pattern[bytes]
@@ -31,6 +34,18 @@ _YAMUX: Final = Struct(">BBHII")
 _YAMUX_BYTES: Final = 12
 _PAIR: Final = 2
 _FOUR: Final = 4
+_SECONDS_MAX: Final = 1e15
+"""Thirty million years; above it a float has no microseconds."""
+
+
+def _crc32c_table() -> list[int]:
+    table = list(range(256))
+    for _ in range(8):
+        table = [(crc >> 1) ^ (0x82F6_3B78 if crc & 1 else 0) for crc in table]
+    return table
+
+
+_CRC32C: Final = _crc32c_table()
 
 
 def item_at(items: Sequence[T], index: int) -> T | None:
@@ -231,3 +246,72 @@ def printable_bytes(text: str) -> bytes:
 def first_keys(items: Mapping[K, object], count: int) -> list[K]:
     """The first `count` keys in insertion order; a negative count counts as 0."""
     return list(islice(items, max(count, 0)))
+
+
+def base64_bytes(data: bytes) -> bytes | None:
+    """The bytes that `data` writes in base64 (RFC 4648 section 4), padding included and nothing else, or None."""
+    try:
+        return b64decode(data, validate=True)
+    except ValueError:
+        return None
+
+
+def is_same_secret(one: bytes, other: bytes) -> bool:
+    """Whether both are equal, in a time that does not tell where they differ."""
+    return compare_digest(one, other)
+
+
+def whole_microseconds(seconds: float) -> int:
+    """Seconds as whole microseconds, rounded down towards zero; what is not finite counts as 0."""
+    return int(seconds * 1_000_000) if -_SECONDS_MAX < seconds < _SECONDS_MAX else 0
+
+
+def ipv4_number(text: str) -> int | None:
+    """The 32 bits of a dotted-decimal IPv4 address without leading zeros, or None."""
+    try:
+        return int(IPv4Address(text))
+    except AddressValueError:
+        return None
+
+
+def ipv6_number(text: str) -> int | None:
+    """The 128 bits of an IPv6 address (RFC 4291 section 2.2), a zone left aside, or None."""
+    try:
+        return int(IPv6Address(text.partition("%")[0]))
+    except AddressValueError:
+        return None
+
+
+def ipv4_text(number: int) -> str:
+    """An IPv4 address in dotted decimal; only the low 32 bits count."""
+    return str(IPv4Address(number & 0xFFFF_FFFF))
+
+
+def ipv6_text(number: int) -> str:
+    """An IPv6 address in the form of RFC 5952; only the low 128 bits count."""
+    return str(IPv6Address(number & ((1 << 128) - 1)))
+
+
+def prefix_mask(width: int, length: int) -> int:
+    """`width` bits of which the first `length` are set; both are taken into 0 to 128, the length into the width."""
+    bits = min(max(width, 0), 128)
+    return ((1 << bits) - 1) ^ ((1 << (bits - min(max(length, 0), bits))) - 1)
+
+
+def make_latest(items: "OrderedDict[K, V]", key: K) -> None:
+    """Put a key that is there last in order; nothing when it is not there."""
+    if key in items:
+        items.move_to_end(key)
+
+
+def pop_oldest(items: "OrderedDict[K, V]") -> V | None:
+    """Remove the first item and return its value, or None when there is none; constant time, unlike a plain dict."""
+    return items.popitem(last=False)[1] if items else None
+
+
+def crc32c(data: bytes) -> int:
+    """The CRC-32C of `data` (RFC 9260 appendix A), as the PROXY protocol uses it."""
+    crc = 0xFFFF_FFFF
+    for byte in data:
+        crc = (crc >> 8) ^ _CRC32C[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFF_FFFF
