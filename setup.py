@@ -8,7 +8,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-FOLDERS = ("base", "mux", "http", "route", "relay")
+FOLDERS = ("base", "mux", "http", "policy", "proxy", "route", "relay")
 SHELL = (
     "core/link/fields",
     "core/link/preface",

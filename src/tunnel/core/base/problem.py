@@ -18,7 +18,10 @@ class Hop(Enum):
 @final
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One failure answer. `code` is stable for programs, `title` is for people; `retry_seconds` 0: no Retry-After."""
+    """One failure answer. `code` is stable for programs, `title` is for people; `retry_seconds` 0: no Retry-After.
+
+    A `realm` asks the visitor to sign in there (WWW-Authenticate); "" does not.
+    """
 
     code: str
     status: int
@@ -26,6 +29,7 @@ class Problem:
     title: str
     advice: str
     retry_seconds: int = 0
+    realm: str = ""
 
 
 UNKNOWN_NAME: Final = Problem(
@@ -107,3 +111,21 @@ REQUEST_TIMEOUT: Final = Problem(
 REQUEST_CUT_SHORT: Final = Problem(
     "request-cut-short", 400, Hop.VISITOR, "The request body ended before its declared length", "Send all of it."
 )
+ADDRESS_DENIED: Final = Problem(
+    "address-denied", 403, Hop.EDGE, "This address may not use the tunnel", "Ask its owner to allow your address."
+)
+TOO_MANY_EXCHANGES: Final = Problem(
+    "too-many-exchanges", 429, Hop.EDGE, "Too many requests run at the same time", "Let some end, then try again.", 1
+)
+
+
+def rate_limited(seconds: int) -> Problem:
+    """Requests or bytes come faster than they may; in `seconds` the next one fits."""
+    return Problem(
+        "rate-limited", 429, Hop.EDGE, "Too many requests in a short time", "Wait as Retry-After says.", seconds
+    )
+
+
+def sign_in_needed(realm: str) -> Problem:
+    """The visitor has not shown a user and password of this endpoint."""
+    return Problem("sign-in-needed", 401, Hop.EDGE, "This tunnel asks for a user and a password", "Sign in.", 0, realm)

@@ -7,6 +7,7 @@ from tunnel.core.base.problem import Problem
 
 _REASONS: Final[dict[int, bytes]] = {
     400: b"Bad Request",
+    401: b"Unauthorized",
     403: b"Forbidden",
     404: b"Not Found",
     408: b"Request Timeout",
@@ -81,6 +82,8 @@ def problem_response(
         lines.append(b"X-Request-Id: " + utf8_bytes(request_id))
     if problem.retry_seconds:
         lines.append(b"Retry-After: " + decimal_text(problem.retry_seconds))
+    if problem.realm:
+        lines.append(b'WWW-Authenticate: Basic realm="' + utf8_bytes(problem.realm) + b'", charset="UTF-8"')
     if close:
         lines.append(b"Connection: close")
     return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if without_body else body)
