@@ -41,7 +41,7 @@ local SHARES = { [0] = "alone", [1] = "pool" }
 local STATES = { [0] = "down", [1] = "up" }
 local HOST_RULES = { [0] = "rewrite", [1] = "keep", [2] = "value" }
 
--- Fields of a message in order: name, type, bytes (text: characters at most), values when the set of them is closed.
+-- Fields of a message in order: name, type, bytes (text and block: at most), values when the set of them is closed.
 local MESSAGES = {
     [0x01] = { "Hello", {
         { "version", "uint", 2 }, { "instance", "bytes", 16 }, { "token", "bytes", 240 }, { "software", "text", 64 },
@@ -49,7 +49,7 @@ local MESSAGES = {
     } },
     [0x02] = { "Expose", {
         { "endpoint", "uint", 4 }, { "kind", "uint", 1, KINDS }, { "name", "text", 255 }, { "host_rule", "rule", 261 },
-        { "port", "uint", 2 }, { "share", "uint", 1, SHARES },
+        { "port", "uint", 2 }, { "share", "uint", 1, SHARES }, { "policy", "block", 2048 },
     } },
     [0x03] = { "Withdraw", { { "endpoint", "uint", 4 } } },
     [0x04] = { "Health", { { "endpoint", "uint", 4 }, { "state", "uint", 1, STATES }, { "detail", "text", 512 } } },
@@ -107,7 +107,7 @@ for _, message in pairs(MESSAGES) do
         if not link_fields[name] and kind ~= "rule" then
             local key = "tunnel.link." .. name
             if kind == "text" then link_fields[name] = ProtoField.string(key, name)
-            elseif kind == "bytes" then link_fields[name] = ProtoField.bytes(key, name)
+            elseif kind == "bytes" or kind == "block" then link_fields[name] = ProtoField.bytes(key, name)
             elseif size == 8 then link_fields[name] = ProtoField.uint64(key, name)
             elseif size == 4 then link_fields[name] = ProtoField.uint32(key, name, base.DEC, values)
             elseif size == 2 then link_fields[name] = ProtoField.uint16(key, name, base.DEC, values)
@@ -265,6 +265,14 @@ local function add_text(tree, field, range, at, chars_max)
     return at + 2 + size, text
 end
 
+local function add_block(tree, field, range, at, bytes_max)
+    if at + 2 > range:len() then return nil end
+    local size = range(at, 2):uint()
+    if size > bytes_max or at + 2 + size > range:len() then return nil end
+    if size > 0 then tree:add(field, range(at + 2, size)) end
+    return at + 2 + size
+end
+
 local function add_rule(tree, range, at, chars_max)
     if at + 1 > range:len() then return nil end
     local rule = range(at, 1):uint()
@@ -280,6 +288,7 @@ local function add_field(tree, field, range, at)
     local name, kind, size, values = field[1], field[2], field[3], field[4]
     if kind == "text" then return add_text(tree, link_fields[name], range, at, size) end
     if kind == "rule" then return add_rule(tree, range, at, size) end
+    if kind == "block" then return add_block(tree, link_fields[name], range, at, size) end
     if at + size > range:len() then return nil end
     tree:add(link_fields[name], range(at, size))
     if values and not values[range(at, size):uint()] then return nil end

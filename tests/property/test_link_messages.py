@@ -38,6 +38,20 @@ from tunnel.core.link.messages import (
     Withdraw,
     kind_of,
 )
+from tunnel.core.policy.ip import block_from
+from tunnel.core.policy.rules import (
+    BANDWIDTH_MAX,
+    BANDWIDTH_MIN,
+    BLOCKS_MAX,
+    BURST_MAX,
+    EXCHANGES_MAX,
+    OPEN,
+    RATE_MAX,
+    SIGN_INS_MAX,
+    Policy,
+    Rates,
+    SignIn,
+)
 from tunnel.core.route.name import label_of
 from tunnel.core.token.token import EndpointKind
 
@@ -49,6 +63,34 @@ HOST_HEADERS: Final[st.SearchStrategy[HostHeader]] = st.one_of(
     AUTHORITIES.map(lambda text: Rewrite(Authority(text))),
     st.just(Keep()),
     AUTHORITIES.map(lambda text: Value(Authority(text))),
+)
+BLOCKS: Final = st.one_of(
+    st.ip_addresses(v=4).map(lambda address: block_from(int(address), 32, is_v4=True)),
+    st.ip_addresses(v=6).map(lambda address: block_from(int(address) >> 64 << 64, 64, is_v4=False)),
+    st.just(block_from(0, 0, is_v4=False)),
+).filter(lambda block: block is not None)
+RATES: Final = st.one_of(
+    st.just(Rates()),
+    st.builds(
+        Rates,
+        st.integers(1, RATE_MAX),
+        st.integers(1, BURST_MAX),
+        st.integers(0, EXCHANGES_MAX),
+        st.one_of(st.just(0), st.integers(BANDWIDTH_MIN, BANDWIDTH_MAX)),
+    ),
+)
+POLICIES: Final = st.one_of(
+    st.just(OPEN),
+    st.builds(
+        Policy,
+        RATES,
+        st.lists(BLOCKS, max_size=BLOCKS_MAX // 2).map(tuple),
+        st.lists(BLOCKS, max_size=BLOCKS_MAX // 2).map(tuple),
+        st.lists(
+            st.builds(SignIn, st.binary(min_size=16, max_size=16), st.binary(min_size=32, max_size=32)),
+            max_size=SIGN_INS_MAX,
+        ).map(tuple),
+    ),
 )
 
 
@@ -74,6 +116,7 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
         HOST_HEADERS,
         st.integers(0, 65535),
         st.sampled_from(Share),
+        POLICIES,
     ),
     st.builds(Health, ENDPOINTS, st.booleans(), texts(512)),
     st.builds(Withdraw, ENDPOINTS),
@@ -341,3 +384,29 @@ def test_a_hello_does_not_show_its_token(token: bytes) -> None:
     shown = repr(Hello(2, bytes(16), token, "x")) + repr([Hello(2, bytes(16), token, "x")])
     assert repr(token)[2:20] not in shown
     assert token.hex()[:16] not in shown
+
+
+@pytest.mark.shows("LINK-POLICY-001")
+@given(st.binary(max_size=200))
+def test_any_bytes_are_one_policy_or_none(body: bytes) -> None:
+    start = encode_message(Expose(EndpointId(1), EndpointKind.HTTP, "demo", Keep()))[3:-2]
+    for inner in (body, bytes(18) + b"\x80\0\0\0" + body[:20]):
+        whole = start + len(inner).to_bytes(2, "big") + inner
+        wire = len(whole).to_bytes(2, "big") + b"\x02" + whole
+        done = MessageReader().receive(wire)
+        if isinstance(done, Success):
+            assert [encode_message(message) for message in value_of(done)] == [wire]
+        else:
+            assert error_of(done) == MessageMalformed(MessageKind.EXPOSE, "policy")
+
+
+@pytest.mark.shows("LINK-POLICY-001")
+def test_what_no_policy_may_hold_is_cut_off_before_it_is_sent() -> None:
+    block, user = block_from(0, 0, is_v4=True), SignIn(bytes(16), bytes(32))
+    assert block is not None
+    much = Policy(Rates(), (block,) * 70, (block,) * 70, (user,) * 20)
+    done = MessageReader().receive(encode_message(Expose(EndpointId(1), EndpointKind.HTTP, "", Keep(), policy=much)))
+    assert isinstance(done, Success)
+    assert [message.policy for message in value_of(done) if isinstance(message, Expose)] == [
+        Policy(Rates(), (block,) * 64, (), (user,) * 16)
+    ]

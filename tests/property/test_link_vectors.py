@@ -14,6 +14,8 @@ from tunnel.core.link.codec import MessageReader, encode_message
 from tunnel.core.link.errors import MessageMalformed, MessageTooLong, OtherVersion, ReadError, UnknownMessage
 from tunnel.core.link.messages import Expose, HostHeader, Keep, Message, MessageKind, RefusalCode, Refused, Rewrite
 from tunnel.core.link.preface import PrefaceReader, ReplyReader, StreamReply
+from tunnel.core.policy.ip import block_text
+from tunnel.core.policy.rules import OPEN, Policy
 
 
 class MessageCase(TypedDict):
@@ -73,6 +75,17 @@ def host_rule(choice: HostHeader) -> dict[str, str]:
     return {"rule": "value", "authority": choice.text}
 
 
+def policy_facts(policy: Policy) -> dict[str, object]:
+    """What a policy asks for; nothing for an open one."""
+    if policy == OPEN:
+        return {}
+    told: dict[str, object] = {name: getattr(policy.rates, name) for name in policy.rates.__slots__}
+    told["allow"] = [block_text(block) for block in policy.allow]
+    told["deny"] = [block_text(block) for block in policy.deny]
+    told["sign_ins"] = [{"salt": one.salt.hex(), "digest": one.digest.hex()} for one in policy.sign_ins]
+    return told
+
+
 def facts(message: Message) -> dict[str, object]:
     """The fields of a message as the vectors write them: bytes in hexadecimal, codes by name."""
     told: dict[str, object] = {"message": type(message).__name__}
@@ -82,10 +95,13 @@ def facts(message: Message) -> dict[str, object]:
         told[field] = name.hex() if isinstance(name, bytes) else name
     if isinstance(message, Expose):
         told["host_header"] = host_rule(message.host_header)
+        told["policy"] = policy_facts(message.policy)
     return told
 
 
-@pytest.mark.shows("LINK-FRAME-001", "LINK-FRAME-002", "LINK-FRAME-003", "LINK-FRAME-004", "LINK-VERSION-001")
+@pytest.mark.shows(
+    "LINK-FRAME-001", "LINK-FRAME-002", "LINK-FRAME-003", "LINK-FRAME-004", "LINK-VERSION-001", "LINK-POLICY-001"
+)
 @pytest.mark.parametrize("case", VECTORS["messages"], ids=lambda case: str(case["name"]))
 def test_each_message_has_its_verdict(case: MessageCase) -> None:
     wire = bytes.fromhex(case["bytes"])

@@ -10,6 +10,7 @@ from tunnel.core.base.ids import EndpointId, Instant, Label, SessionId, UnixSeco
 from tunnel.core.base.limits import DEFAULT_LIMITS
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.link.messages import DenialCode, Expose, Keep
+from tunnel.core.policy.rules import OPEN, Policy, Rates, SignIn
 from tunnel.core.route.granting import Denial, Granting, expose
 from tunnel.core.route.name import label_of
 from tunnel.core.route.table import Claimed, RouteTable
@@ -70,3 +71,27 @@ def test_a_denial_says_why() -> None:
     for name in ("one", "two", "three", "four"):
         assert isinstance(decided(name, full, table=table), Success)
     assert denied(decided("five", full, table=table)) is DenialCode.TOO_MANY
+
+
+@pytest.mark.shows("POLICY-SIGNIN-005")
+@pytest.mark.parametrize("kind", [EndpointKind.TCP, EndpointKind.TLS])
+def test_where_nobody_can_sign_in_users_are_not_granted(kind: EndpointKind) -> None:
+    token = token_of(kinds=frozenset(EndpointKind))
+    held = RouteTable(DEFAULT_LIMITS)
+    held.open_session(SessionId(1), token, b"i" * 16)
+    who = Granting(held, token, SessionId(1), "192.0.2.1:40000", UNIX, NOW)
+    policy = Policy(sign_ins=(SignIn(bytes(16), bytes(32)),))
+    done = expose(Expose(EndpointId(1), kind, "demo", Keep(), policy=policy), who, ENTROPY)
+    assert denied(done) is DenialCode.NOT_PERMITTED
+    assert "sign in" in error_of(done).detail if isinstance(done, Failure) else False
+    assert held.leases() == []
+
+
+def test_a_lease_carries_the_policy_that_was_asked_for_and_none_for_an_open_one() -> None:
+    for policy, carried in ((OPEN, None), (Policy(Rates(exchanges=3)), Policy(Rates(exchanges=3)))):
+        token, held = token_of(), RouteTable(DEFAULT_LIMITS)
+        held.open_session(SessionId(1), token, b"i" * 16)
+        who = Granting(held, token, SessionId(1), "192.0.2.1:40000", UNIX, NOW)
+        done = expose(Expose(EndpointId(1), EndpointKind.HTTP, "demo", Keep(), policy=policy), who, ENTROPY)
+        assert isinstance(done, Success)
+        assert value_of(done).lease.policy == carried

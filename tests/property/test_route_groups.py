@@ -26,6 +26,7 @@ from tests.support.routes import (
 from tunnel.core.base.ids import Instant, SessionId
 from tunnel.core.base.outcome import Failure, Success
 from tunnel.core.link.messages import Share
+from tunnel.core.policy.rules import OPEN, Policy, Rates
 from tunnel.core.route.errors import NameTaken, Overtaken, TooManyMembers
 from tunnel.core.route.lease import Lease
 from tunnel.core.route.table import RouteTable, Unhealthy
@@ -122,6 +123,21 @@ def test_endpoints_of_different_kinds_never_share() -> None:
     tcp = claim_of(2, SIBLING, share=POOL, kind=EndpointKind.TCP)
     assert table.claim(tcp, START) == Failure(NameTaken(DEMO, START))
     assert claimed(table, claim_of(3, share=POOL, kind=EndpointKind.TCP)).fenced == (lease,)
+
+
+@pytest.mark.shows("POLICY-POOL-001")
+def test_endpoints_with_different_policies_never_share() -> None:
+    strict = Policy(Rates(exchanges=1))
+    table = RouteTable(LIMITS)
+    for session, token in ((1, OURS), (2, SIBLING), (3, SIBLING), (4, OURS)):
+        opened(table, session, token)
+    lease = claimed(table, replace(claim_of(1, share=POOL), policy=strict)).lease
+    for other in (OPEN, Policy(Rates(exchanges=2))):
+        asked = replace(claim_of(2, SIBLING, share=POOL), policy=other)
+        assert table.claim(asked, START) == Failure(NameTaken(DEMO, START))
+    both = claimed(table, replace(claim_of(3, SIBLING, share=POOL), policy=strict)).lease
+    assert table.leases() == [lease, both]
+    assert [one.policy for one in table.leases()] == [strict, strict]
 
 
 @pytest.mark.bug("B3", "B12")

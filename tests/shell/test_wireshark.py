@@ -32,9 +32,26 @@ FRAME: Final = ["tunnel.type", "tunnel.flags", "tunnel.stream", "tunnel.length"]
 BAD: Final = ["tunnel.bad.frame", "tunnel.bad.message"]
 FIELDS: Final = ["tcp.srcport", "tcp.dstport", *FRAME, "tunnel.link.message", *BAD, "_ws.malformed"]
 CORE_ALONE: Final = frozenset(
-    {"expose, Host with userinfo", "expose, Host with port 65536", "expose, empty Host", "expose, Host with CRLF"}
+    {
+        "expose, Host with userinfo",
+        "expose, Host with port 65536",
+        "expose, empty Host",
+        "expose, Host with CRLF",
+        "expose, open policy spelt out",
+        "expose, rate without burst",
+        "expose, burst without rate",
+        "expose, bandwidth below 16 KiB",
+        "expose, rate beyond a million",
+        "expose, block with host bits",
+        "expose, block of family 5",
+        "expose, block with length 33",
+        "expose, 65 blocks in two lists",
+        "expose, 17 users",
+        "expose, policy with a byte after its end",
+        "expose, policy cut short",
+    }
 )
-"""Whether a text is an authority is a question of grammar that the dissector does not ask."""
+"""Whether a text is an authority, and what is inside a policy, are questions that the dissector does not ask."""
 
 Frame = tuple[int, int, int, int]
 

@@ -17,6 +17,8 @@ from tunnel.core.base.problem import Problem
 from tunnel.core.http.forward import Visitor
 from tunnel.core.link.messages import HostHeader, Keep, Share
 from tunnel.core.link.preface import StreamReply, encode_reply
+from tunnel.core.policy.door import Door
+from tunnel.core.policy.rules import OPEN, OPEN_TO_ALL, Policy
 from tunnel.core.relay.actions import (
     Action,
     CloseVisitor,
@@ -66,12 +68,14 @@ TOKEN: Final = Token(
 )
 
 
-def table_of(*names: str, limits: Limits = DEFAULT_LIMITS, host: HostHeader | None = None) -> RouteTable:
+def table_of(
+    *names: str, limits: Limits = DEFAULT_LIMITS, host: HostHeader | None = None, policy: Policy = OPEN
+) -> RouteTable:
     """A route table in which session 1 holds these names."""
     table = RouteTable(limits)
     assert isinstance(table.open_session(SessionId(1), TOKEN, bytes(16)), Success)
     for number, name in enumerate(names, 1):
-        claim_name(table, name, SessionId(1), EndpointId(number), host)
+        claim_name(table, name, SessionId(1), EndpointId(number), host, policy)
     return table
 
 
@@ -97,10 +101,17 @@ def join_pool(table: RouteTable, number: int, agent: int = 0, link: int = 0) -> 
 
 
 def claim_name(
-    table: RouteTable, name: str, session: SessionId, endpoint: EndpointId, host: HostHeader | None = None
+    table: RouteTable,
+    name: str,
+    session: SessionId,
+    endpoint: EndpointId,
+    host: HostHeader | None = None,
+    policy: Policy = OPEN,
 ) -> Lease:
     """The lease of a claim that must be granted."""
-    asked = Claim(Label(name), session, endpoint, EndpointKind.HTTP, TOKEN, host or Keep(), "198.51.100.7:1")
+    asked = Claim(
+        Label(name), session, endpoint, EndpointKind.HTTP, TOKEN, host or Keep(), "198.51.100.7:1", policy=policy
+    )
     claimed = table.claim(asked, Instant(0.0))
     assert isinstance(claimed, Success)
     return value_of(claimed).lease
@@ -133,11 +144,19 @@ class Stream:
 class World:
     """One public connection and everything around it."""
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS, table: RouteTable | None = None, scheme: str = "http") -> None:
+    def __init__(
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        table: RouteTable | None = None,
+        scheme: str = "http",
+        door: Door | None = None,
+    ) -> None:
         self.limits: Final = limits
         self.table: Final = table_of("app", "other", limits=limits) if table is None else table
         self.now = Instant(1000.0)
-        self.edge: Final = Edge(Visitor("192.0.2.9", 40_000, scheme), self.table, ZONE, limits, "p" * 16, self.now)
+        self.door: Final = Door(OPEN_TO_ALL, 16) if door is None else door
+        visitor = Visitor("192.0.2.9", 40_000, scheme)
+        self.edge: Final = Edge(visitor, self.table, ZONE, limits, "p" * 16, self.now, self.door)
         self.streams: list[Stream] = []
         self.stream: Stream | None = None
         """The one that is open."""

@@ -11,6 +11,8 @@ from tunnel.core.base.outcome import Outcome
 from tunnel.core.base.partial import base32_text
 from tunnel.core.base.problem import SERVER_FULL, TOO_MANY_CONNECTIONS, Problem
 from tunnel.core.link.preface import StreamPreface
+from tunnel.core.policy.door import Door
+from tunnel.core.policy.rules import OPEN_TO_ALL, ServerPolicy
 from tunnel.core.route.table import Lease, RouteTable
 from tunnel.core.token.token import TokenId
 from tunnel.drive.guard import Abortable
@@ -108,6 +110,7 @@ class Hub:
         events: EventSink,
         loop: asyncio.AbstractEventLoop,
         connections_possible: int,
+        rules: ServerPolicy = OPEN_TO_ALL,
     ) -> None:
         self.zone: Final = zone
         self.keys: Final = keys
@@ -118,6 +121,7 @@ class Hub:
         self.loop: Final = loop
         self.buffer: Final = read_buffer()
         self.table: Final = RouteTable(limits)
+        self.door: Final = Door(rules, limits.addresses_tracked_max)
         self.sessions: Final[dict[SessionId, Session]] = {}
         self.registry: Registry = LocalRegistry(self.table, self, clock, entropy)
         self._sessions_of: Final[dict[TokenId, set[Session]]] = {}

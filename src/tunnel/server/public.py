@@ -13,6 +13,7 @@ from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import AGENT_OFFLINE, Problem
 from tunnel.core.http.forward import Visitor
 from tunnel.core.link.preface import StreamPreface
+from tunnel.core.policy.door import caller_of
 from tunnel.core.relay.actions import (
     Action,
     CloseVisitor,
@@ -37,6 +38,7 @@ from tunnel.drive.link import Link
 from tunnel.drive.transport import stream_transport, unsent_bytes
 from tunnel.server.hub import Hub
 from tunnel.server.telling import event_of
+from tunnel.server.throttle import Throttle
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: close sends RST, the only visible cut of a close-delimited response."""
@@ -60,6 +62,8 @@ class PublicConnection:
         self._link: Link | None = None
         self._stream = StreamId(0)
         self._lease: Lease | None = None
+        self._throttle: Throttle | None = None
+        """Present where bytes a second are limited."""
         self._owed = 0
         """Bytes of the stream that went to the visitor's socket and whose credit is not yet returned."""
         self._is_last = False
@@ -92,7 +96,7 @@ class PublicConnection:
             self._turn_away(stream, refused, now)
             return
         visitor = Visitor(self._address, self._port, self._scheme)
-        self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now)
+        self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now, hub.door)
         self._alarm.set_by(self._edge.next_deadline())
         if hub.is_draining:
             self.drain()
@@ -108,6 +112,8 @@ class PublicConnection:
         if edge is not None:
             now = self._now()
             edge.receive_visitor(bytes(self._hub.buffer[:count]), now)
+            if self._throttle is not None:
+                self._throttle.count(count, now)
             self._pump(edge, now)
 
     def on_eof(self) -> bool:
@@ -143,7 +149,8 @@ class PublicConnection:
     def on_room(self) -> None:
         """The transport has room again."""
         self._is_paused = False
-        self._return_credit()
+        if not self._is_held:
+            self._return_credit()
         edge = self._edge
         if edge is not None:
             now = self._now()
@@ -158,9 +165,11 @@ class PublicConnection:
         edge = self._edge
         if edge is not None:
             self._owed += len(data)
+            if self._throttle is not None:
+                self._throttle.count(len(data), now)
             edge.receive_origin(data, now)
             self._pump(edge, now)
-            if not self._is_paused:
+            if not self._is_paused and not self._is_held:
                 self._return_credit()
 
     @guarded
@@ -243,11 +252,25 @@ class PublicConnection:
             return Instant(now + self._hub.limits.linger_seconds_max)
         if edge.waits_for is Wait.VISITOR_TAKES and self._has_taken():
             edge.on_visitor_took(now)
+        if self._throttle is not None:
+            self._pay(edge, self._throttle, now)
         edge.on_time(now)
         self._pump(edge, now)
         return edge.next_deadline()
 
     # Helpers.
+
+    @property
+    def _is_held(self) -> bool:
+        return self._throttle is not None and self._throttle.is_holding
+
+    def _pay(self, edge: Edge, throttle: Throttle, now: Instant) -> None:
+        """Some of the wait for bytes that have passed is over; what did not come meanwhile is nobody's fault."""
+        was_held = throttle.is_holding
+        if throttle.release(now) and not self._is_paused:
+            self._return_credit()
+        if was_held:
+            edge.on_held_back(now)
 
     def _now(self) -> Instant:
         return Instant(monotonic())
@@ -274,6 +297,9 @@ class PublicConnection:
             self._forget_stream()
             edge.on_origin_reset(now)
         self._update_reading(edge)
+        throttle = self._throttle
+        if throttle is not None and throttle.is_holding:
+            self._alarm.set_by(throttle.until)
         self._alarm.set_by(edge.next_deadline())
 
     def _do_rare(self, edge: Edge, action: Action, now: Instant) -> None:
@@ -306,9 +332,19 @@ class PublicConnection:
         if isinstance(opened, Success):
             stream = value_of(opened)
             self._link, self._stream, self._lease = stream.link, stream.stream, lease
+            if lease.policy is not None or self._hub.door.guards_everyone:
+                self._meter(lease)
         else:
             problem: Problem = error_of(opened)
             edge.on_origin_refused(problem, "", now)
+
+    def _meter(self, lease: Lease) -> None:
+        """Count the bytes of this endpoint from here on, where somebody wants them counted."""
+        meter = self._hub.door.meter(caller_of(self._address), lease.name, lease.policy)
+        if meter is not None and self._throttle is not None:
+            self._throttle.meter = meter
+        elif meter is not None:
+            self._throttle = Throttle(meter)
 
     def _public_address(self) -> Address:
         """Where the visitor connected to; asked for once, as it costs a system call."""
@@ -338,7 +374,7 @@ class PublicConnection:
         self._owed = 0
 
     def _update_reading(self, edge: Edge) -> None:
-        wanted = not self._is_stuck and not edge.is_full
+        wanted = not self._is_stuck and not edge.is_full and not self._is_held
         transport = self._transport
         if wanted is self._is_reading or transport is None or self._has_ended or transport.is_closing():
             return

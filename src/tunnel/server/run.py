@@ -165,7 +165,7 @@ def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, 
     if possible < _CONNECTIONS_USEFUL:
         events.emit(Warned(f"the system lets this process hold {possible} connections; raise its open file limit"))
     loop = asyncio.get_running_loop()
-    hub = Hub(settings.domain, keys, settings.limits, clock, SystemEntropy(), events, loop, possible)
+    hub = Hub(settings.domain, keys, settings.limits, clock, SystemEntropy(), events, loop, possible, settings.policy)
     hub.requests_shown = settings.requests_shown
     return Success((hub, value_of(certificates)))
 

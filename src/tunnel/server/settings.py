@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import final
 
 from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
+from tunnel.core.policy.rules import OPEN_TO_ALL, ServerPolicy
 from tunnel.drive.address import Address
 
 
@@ -36,3 +37,4 @@ class ServerSettings:
     """What else a development certificate is for; a wildcard directly below `localhost` counts for no client."""
     keylog: Path | None = None
     requests_shown: bool = True
+    policy: ServerPolicy = OPEN_TO_ALL

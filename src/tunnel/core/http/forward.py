@@ -47,16 +47,23 @@ class Visitor:
 
 
 def request_bytes(
-    head: RequestHead, provenance: bytes, request_id: str, host_value: bytes, via: bytes = b"tunnel"
+    head: RequestHead,
+    provenance: bytes,
+    request_id: str,
+    host_value: bytes,
+    hidden: bytes = b"",
+    via: bytes = b"tunnel",
 ) -> bytes:
     """The head for the local service: HTTP/1.1, one Host, one framing field at most, and only true provenance.
 
     `host_value` is the Host it gets; the one the visitor used is in `provenance` (`provenance_of`). `via` is our name
-    in the Via field (RFC 9110 section 7.6.3). Whatever the visitor said about where it comes from is gone.
+    in the Via field (RFC 9110 section 7.6.3). Whatever the visitor said about where it comes from is gone, and so is
+    `hidden`, the name of one more field in lower case.
     """
     parts = [head.method, b" ", head.target, b" HTTP/1.1\r\nHost: ", host_value, CRLF]
     here = REQUEST_DROPPED_CHUNKED if head.length == CHUNKED else REQUEST_DROPPED
-    _pass_on(parts, head.fields, here, head.connection_options, FORGEABLE_PREFIXES)
+    fields = [one for one in head.fields if one[0].lower() != hidden] if hidden else head.fields
+    _pass_on(parts, fields, here, head.connection_options, FORGEABLE_PREFIXES)
     if head.length == CHUNKED:
         parts.append(b"Transfer-Encoding: chunked\r\n")
     elif head.length > 0 or head.method in _WITH_CONTENT:

@@ -27,6 +27,7 @@ from tunnel.core.link.messages import (
     Withdraw,
     kind_of,
 )
+from tunnel.core.policy.rules import OPEN, Policy
 from tunnel.core.token.token import EndpointKind
 
 AgentEvent: TypeAlias = ServerMessage
@@ -75,10 +76,16 @@ class AgentConversation:
             self._send(Hello(LINK_VERSION, instance, token, software, link))
 
     def expose(
-        self, kind: EndpointKind, name: str, host_header: HostHeader, port: int = 0, share: Share = Share.ALONE
+        self,
+        kind: EndpointKind,
+        name: str,
+        host_header: HostHeader,
+        port: int = 0,
+        share: Share = Share.ALONE,
+        policy: Policy = OPEN,
     ) -> EndpointId:
         """Ask for an endpoint and get the number that the answer will carry; before the welcome it waits for it."""
-        asked = Expose(EndpointId(self._highest + 1), kind, name, host_header, port, share)
+        asked = Expose(EndpointId(self._highest + 1), kind, name, host_header, port, share, policy)
         self._highest = asked.endpoint
         self._asked[asked.endpoint] = asked
         if self._state is _State.OPEN:

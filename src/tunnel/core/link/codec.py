@@ -38,10 +38,11 @@ from tunnel.core.link.messages import (
     Welcome,
     Withdraw,
 )
+from tunnel.core.link.policies import policy_bytes, take_policy
 from tunnel.core.token.token import ENDPOINT_KINDS, TOKEN_BYTES, EndpointKind
 
 MESSAGE_BYTES_MAX: Final = 4096
-"""A whole message with its length; twelve times the longest that exists, and little enough to hold for anyone."""
+"""A whole message with its length; half as long again as an Expose with all it may ask for, and little to hold."""
 SOFTWARE_CHARS_MAX: Final = 64
 NAME_CHARS_MAX: Final = 255
 """More than a label (63): a cut name is still too long to be one, so it is denied and never another name."""
@@ -129,6 +130,7 @@ def _agent_bytes(message: AgentMessage) -> bytes:
                 _host_header_bytes(message.host_header),
                 uint_bytes(message.port, 2),
                 uint_bytes(message.share.value, 1),
+                policy_bytes(message.policy),
             )
         case Health(endpoint=endpoint, is_up=is_up, detail=detail):
             numbers = uint_bytes(endpoint, 4) + uint_bytes(1 if is_up else 0, 1)
@@ -213,6 +215,7 @@ def _message(kind: MessageKind, fields: Fields) -> Message:
                 host_header=_choice(fields),
                 port=fields.take_uint("port", 2),
                 share=_share(fields),
+                policy=take_policy(fields),
             )
         case MessageKind.WITHDRAW:
             return Withdraw(_endpoint(fields))

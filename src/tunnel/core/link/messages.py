@@ -5,6 +5,7 @@ from enum import Enum
 from typing import ClassVar, Final, NewType, TypeAlias, final
 
 from tunnel.core.base.ids import EndpointId, Epoch, SessionId
+from tunnel.core.policy.rules import OPEN, Policy
 from tunnel.core.token.token import EndpointKind
 
 LINK_VERSION: Final = 2
@@ -119,7 +120,8 @@ class Hello:
 class Expose:
     """The agent asks for an endpoint, numbered by itself in rising order; a `name` of "" asks for any free one.
 
-    `port` is the public port wanted for a kind that has one; 0 is any, and all that other kinds may say.
+    `port` is the public port wanted for a kind that has one; 0 is any, and all that other kinds may say. `policy` is
+    what the server is to ask of visitors before it passes them on.
     """
 
     message_kind: ClassVar[MessageKind] = MessageKind.EXPOSE
@@ -129,6 +131,7 @@ class Expose:
     host_header: HostHeader
     port: int = 0
     share: Share = Share.ALONE
+    policy: Policy = OPEN
 
 
 @final

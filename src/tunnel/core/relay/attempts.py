@@ -3,6 +3,7 @@
 from tunnel.core.base.ids import Instant
 from tunnel.core.http.forward import provenance_of, request_bytes
 from tunnel.core.relay.actions import HealthNews, OpenOrigin, SendOrigin
+from tunnel.core.relay.admission import AUTHORIZATION
 from tunnel.core.relay.endings import leave
 from tunnel.core.relay.exchange import Exchange, is_repeatable
 from tunnel.core.relay.host_header import host_value_for
@@ -34,7 +35,8 @@ def send_head(edge: EdgeState, leg: Leg, exchange: Exchange) -> None:
     if head.host_value != edge.provenance_host:
         edge.provenance_host = head.host_value
         edge.provenance = provenance_of(head.host_value, edge.visitor)
-    edge.actions.append(SendOrigin(request_bytes(head, edge.provenance, exchange.request_id, host)))
+    hidden = AUTHORIZATION if exchange.has_signed_in else b""
+    edge.actions.append(SendOrigin(request_bytes(head, edge.provenance, exchange.request_id, host, hidden)))
 
 
 def repeat(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> bool:

@@ -18,6 +18,7 @@ from tunnel.core.base.problem import (
     Problem,
 )
 from tunnel.core.http.forward import Visitor
+from tunnel.core.policy.door import Door
 from tunnel.core.relay.actions import Action, EndVisitor
 from tunnel.core.relay.attempts import repeat, repeat_elsewhere, try_another
 from tunnel.core.relay.awaited import wait_of
@@ -31,6 +32,10 @@ from tunnel.core.route.table import RouteTable
 # Bound once: compiled code finds a name of its module at a fixed place, but a member of an enum by its name.
 _BETWEEN: Final = Phase.BETWEEN
 _UPGRADED: Final = Phase.UPGRADED
+_OTHERS_TURN: Final = frozenset(
+    (Wait.REST_OF_HEAD, Wait.REQUEST_BODY, Wait.RESPONSE_BODY, Wait.UPGRADED, Wait.HALF_CLOSED)
+)
+"""Waits for bytes that cannot come while we read none and return no credit."""
 
 
 @final
@@ -38,9 +43,9 @@ class Edge:
     """The machine of one public connection. It is finished once `is_closed`."""
 
     def __init__(
-        self, visitor: Visitor, table: RouteTable, zone: str, limits: Limits, id_prefix: str, now: Instant
+        self, visitor: Visitor, table: RouteTable, zone: str, limits: Limits, id_prefix: str, now: Instant, door: Door
     ) -> None:
-        self._state: Final = EdgeState(visitor, table, zone, limits, id_prefix, now)
+        self._state: Final = EdgeState(visitor, table, zone, limits, id_prefix, now, door)
 
     # Getters.
 
@@ -237,6 +242,11 @@ class Edge:
             case _:
                 return
         self._arm(now)
+
+    def on_held_back(self, now: Instant) -> None:
+        """We ourselves let nothing through for a while: the patience with whom we wait for starts anew."""
+        if self._state.patience.wait in _OTHERS_TURN:
+            self._state.patience.renew(now)
 
     def next_deadline(self) -> Instant:
         """When `on_time` wants to be called; it may move, mostly later."""

@@ -81,6 +81,8 @@ def report(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
     edge.exchange = None
     if lease is not None:
         lease.outstanding -= 1
+    if exchange.entry is not None:
+        edge.door.leave(exchange.entry)
     edge.actions.append(
         Report(
             exchange.request_id,

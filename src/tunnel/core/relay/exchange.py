@@ -5,6 +5,7 @@ from typing import Final, final
 from tunnel.core.base.ids import Instant, RequestId
 from tunnel.core.http.body import BodyReader
 from tunnel.core.http.request import RequestHead
+from tunnel.core.policy.door import Entry
 from tunnel.core.route.group import Spent
 from tunnel.core.route.table import Lease
 
@@ -41,6 +42,10 @@ class Exchange:
         """The endpoint that it is for; "" while none is found."""
         self.lease: Lease | None = None
         """Where it runs, and is counted, since its head was sent."""
+        self.entry: Entry | None = None
+        """Where it is counted as running, until it is reported."""
+        self.has_signed_in = False
+        """At our door: what it showed is not for the local service."""
         self.may_repeat = False
         """It went out on a stream used before, and may be sent once more on a fresh one."""
         self.is_repeated = False

@@ -12,6 +12,7 @@ from tunnel.core.base.problem import (
 )
 from tunnel.core.http.request import RequestHead
 from tunnel.core.relay.actions import SendOrigin
+from tunnel.core.relay.admission import enter
 from tunnel.core.relay.attempts import open_leg, send_head
 from tunnel.core.relay.endings import close, fail, finish, problem_of, refuse
 from tunnel.core.relay.exchange import Exchange, is_repeatable
@@ -41,6 +42,8 @@ def begin(edge: EdgeState, head: RequestHead, now: Instant) -> None:
     if head.host != edge.host:
         label = name_in_zone(head.host, edge.zone)
         if not isinstance(label, Success):
+            if edge.door.guards_everyone and not enter(edge, exchange, None, now):
+                return
             fail(edge, WRONG_HOST if isinstance(error_of(label), NotInZone) else UNKNOWN_NAME, "", now)
             return
         edge.host, edge.name = head.host, value_of(label)
@@ -52,6 +55,10 @@ def route(edge: EdgeState, exchange: Exchange, now: Instant) -> None:
     exchange.name = edge.name
     leg = edge.leg
     found = edge.table.find(edge.name, now, None if leg is None else leg.lease)
+    lease = found if isinstance(found, Lease) else None
+    is_guarded = edge.door.guards_everyone or (lease is not None and lease.policy is not None)
+    if is_guarded and not enter(edge, exchange, lease, now):
+        return
     if not isinstance(found, Lease):
         fail(edge, _problem_of_absence(found), "", now)
         return

@@ -6,6 +6,7 @@ from typing import Final, final
 from tunnel.core.base.ids import Instant, Label, RequestId
 from tunnel.core.base.limits import Limits
 from tunnel.core.http.forward import Visitor
+from tunnel.core.policy.door import Caller, Door
 from tunnel.core.relay.actions import Action
 from tunnel.core.relay.exchange import Exchange
 from tunnel.core.relay.leg import Leg
@@ -31,13 +32,16 @@ class EdgeState:
     """The state of one public connection, shared by the steps on its requests, its responses and its ends."""
 
     def __init__(
-        self, visitor: Visitor, table: RouteTable, zone: str, limits: Limits, id_prefix: str, now: Instant
+        self, visitor: Visitor, table: RouteTable, zone: str, limits: Limits, id_prefix: str, now: Instant, door: Door
     ) -> None:
         self.visitor: Final = visitor
         self.table: Final = table
         self.zone: Final = zone
         self.limits: Final = limits
         self.id_prefix: Final = id_prefix
+        self.door: Final = door
+        self.caller: Caller | None = None
+        """The visitor as the door knows it; read from its address when the door first asks."""
         self.request: Final = RequestSide(limits)
         self.patience: Final = Patience(limits, now)
         self.actions: list[Action] = []

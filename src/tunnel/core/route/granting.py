@@ -45,6 +45,8 @@ class Denial:
 
 def expose(asked: Expose, who: Granting, entropy: bytes) -> Outcome[Claimed, Denial]:
     """The claimed lease, or why not. A name that was asked for is granted or denied, never replaced by another."""
+    if asked.policy.sign_ins and asked.kind is not EndpointKind.HTTP:
+        return Failure(Denial(DenialCode.NOT_PERMITTED, f"visitors of {asked.kind.name} endpoints cannot sign in"))
     if asked.kind is not EndpointKind.HTTP:
         return Failure(Denial(DenialCode.UNSUPPORTED_KIND, f"this server does not expose {asked.kind.name} endpoints"))
     named = _name_for(asked, who.token, entropy)
@@ -62,7 +64,7 @@ def expose(asked: Expose, who: Granting, entropy: bytes) -> Outcome[Claimed, Den
 
 def claim_of(asked: Expose, name: Label, session: SessionId, token: Token, peer: str) -> Claim:
     """The claim that an agent's wish stands for, once its name is decided."""
-    return Claim(name, session, asked.endpoint, asked.kind, token, asked.host_header, peer, asked.share)
+    return Claim(name, session, asked.endpoint, asked.kind, token, asked.host_header, peer, asked.share, asked.policy)
 
 
 def _name_for(asked: Expose, token: Token, entropy: bytes) -> Outcome[Label, Denial]:

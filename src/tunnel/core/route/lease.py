@@ -5,6 +5,7 @@ from typing import Final, final
 
 from tunnel.core.base.ids import EndpointId, Epoch, Instant, Label, SessionId
 from tunnel.core.link.messages import HostHeader, Share
+from tunnel.core.policy.rules import OPEN, Policy
 from tunnel.core.route.health import Health
 from tunnel.core.token.token import EndpointKind, Token
 
@@ -22,6 +23,7 @@ class Claim:
     host_header: HostHeader
     peer: str
     share: Share = Share.ALONE
+    policy: Policy = OPEN
 
 
 @final
@@ -45,6 +47,8 @@ class Lease:
         self.kind: Final = claim.kind
         self.peer: Final = claim.peer
         self.share: Final = claim.share
+        self.policy: Final = None if claim.policy == OPEN else claim.policy
+        """What its visitors are asked for; None, as for most, is the one thing that a request has to look at."""
         self.since: Final = since
         self.instance: Final = instance
         self.health: Final = health

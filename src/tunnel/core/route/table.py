@@ -13,6 +13,7 @@ from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import first_keys
 from tunnel.core.link.messages import Share
+from tunnel.core.policy.rules import OPEN
 from tunnel.core.route.errors import (
     ClaimError,
     NameTaken,
@@ -277,9 +278,13 @@ def _is_of(lease: Lease, token: TokenId, instance: bytes) -> bool:
 
 
 def _may_join(asked: Claim, instance: bytes, members: list[Lease]) -> bool:
-    """Whether the claim is for a place beside the holders: each is a link of the same agent, or wants to share too."""
+    """Whether the claim is for a place beside the holders: each is a link of the same agent, or wants to share too.
+
+    All of a name have one policy, or the choice among them would decide who may come in (POLICY-POOL-001).
+    """
     for lease in members:
-        if lease.kind is not asked.kind:
+        policy = OPEN if lease.policy is None else lease.policy
+        if lease.kind is not asked.kind or policy != asked.policy:
             return False
         is_shared = lease.share is Share.POOL and asked.share is Share.POOL and lease.account == asked.token.account
         if not is_shared and not _is_of(lease, asked.token.token_id, instance):
