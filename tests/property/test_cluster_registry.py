@@ -272,8 +272,8 @@ def test_a_withdrawn_name_is_forgotten_everywhere_and_only_by_its_holder() -> No
 def test_a_worker_that_cannot_be_reached_hides_its_leases_until_it_can() -> None:
     cluster, one, two = pair()
     joined(cluster, one, 1)
-    two.replica.on_worker_unreachable(one.number)
-    assert two.table.find(DEMO, cluster.now) is None
+    two.replica.on_worker_unreachable(one.number, cluster.now)
+    assert isinstance(two.table.find(DEMO, cluster.now), Offline)
     two.replica.on_worker_reachable(one.number)
     found = two.table.find(DEMO, cluster.now)
     assert isinstance(found, Lease)

@@ -167,6 +167,12 @@ class EdgeMachine(RuleBasedStateMachine):
 
     @precondition(ripe)
     @rule()
+    def last_call(self) -> None:
+        """Another process takes over."""
+        self.world.last_call()
+
+    @precondition(ripe)
+    @rule()
     def server_drains(self) -> None:
         """The server shuts down."""
         self.world.drain()

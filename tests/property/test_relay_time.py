@@ -296,6 +296,19 @@ def test_pipelined_bytes_are_bounded() -> None:
 # Draining.
 
 
+@pytest.mark.shows("WORK-RELOAD-004")
+def test_a_last_call_takes_one_more_request_and_closes_behind_its_answer() -> None:
+    assert not World().last_call().edge.is_closed
+    rested = World().visitor(GET).local(HELLO).last_call()
+    assert not rested.edge.is_closed
+    answered = rested.visitor(GET).local(HELLO)
+    assert answered.edge.phase is Phase.LINGERING
+    assert answered.answers()[1].one("connection") == "close"
+    running = World().visitor(GET).last_call().local(HELLO)
+    assert running.answers()[0].one("connection") == "close"
+    assert World().visitor(GET).local(HELLO).last_call().drain().edge.is_closed
+
+
 @pytest.mark.shows("RELAY-DRAIN-001")
 def test_a_drain_closes_what_is_idle_and_lets_the_rest_finish() -> None:
     assert World().drain().edge.is_closed

@@ -273,6 +273,12 @@ class World:
         self.pump()
         return self
 
+    def last_call(self) -> "World":
+        """Another process takes over."""
+        self.edge.on_last_call(self.now)
+        self.pump()
+        return self
+
     def grace_over(self) -> "World":
         """The server waits no longer."""
         self.edge.on_grace_over(self.now)

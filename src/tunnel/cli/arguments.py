@@ -63,6 +63,18 @@ class ServerCommand:
     keylog: str | None
     config: str | None
     output: Output
+    workers: str | None = None
+    typed: tuple[str, ...] = ()
+    """The arguments themselves, for the workers."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ReloadCommand:
+    """Put new workers in the place of those of a running server."""
+
+    state: str | None
+    config: str | None
 
 
 @final
@@ -117,7 +129,14 @@ class VersionCommand:
 
 
 Command: TypeAlias = (
-    DemoCommand | ServerCommand | HttpCommand | MintCommand | ExplainCommand | CheckCommand | VersionCommand
+    DemoCommand
+    | ServerCommand
+    | ReloadCommand
+    | HttpCommand
+    | MintCommand
+    | ExplainCommand
+    | CheckCommand
+    | VersionCommand
 )
 
 
@@ -144,6 +163,7 @@ class _Typed(Namespace):
     ttl: str = DEFAULT_TTL
     account: str = DEFAULT_ACCOUNT
     out: str | None = None
+    workers: str | None = None
     file: str = "-"
     output: str | None = None
     quiet: bool = False
@@ -159,7 +179,10 @@ def read_arguments(arguments: Sequence[str]) -> Command:
         case "server":
             places = (typed.domain, typed.public, typed.agents, typed.state)
             certificates = (tuple(typed.cert or ()), tuple(typed.key or ()))
-            return ServerCommand(*places, *certificates, typed.keylog, typed.config, output)
+            files = (*certificates, typed.keylog, typed.config)
+            return ServerCommand(*places, *files, output, typed.workers, tuple(arguments))
+        case "reload":
+            return ReloadCommand(typed.state, typed.config)
         case "http":
             names = (typed.target, typed.name, typed.server, typed.token_file)
             trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
@@ -206,6 +229,7 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_server(commands)
+    _add_reload(commands)
     _add_http(commands)
     _add_token(commands)
     config = _group(commands, "config", "look at config files")
@@ -232,9 +256,16 @@ def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
     server.add_argument("--state", metavar="DIR", help="keys and certificates; made when missing")
     server.add_argument("--cert", metavar="F", action="append", help=_CERTIFICATE)
     server.add_argument("--key", metavar="F", action="append", help="its private key (PEM)")
+    server.add_argument("--workers", metavar="N", help="so many processes under a supervisor (default: one without)")
     server.add_argument("--keylog", metavar="F", help=_KEYLOG)
     server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
     _add_output(server)
+
+
+def _add_reload(commands: "_SubParsersAction[_Parser]") -> None:
+    reload = _command(commands, "reload", "put new workers in the place of those of a running server")
+    reload.add_argument("--state", metavar="DIR", help="the state directory of the server")
+    reload.add_argument("--config", metavar="FILE", help="its config file, when that names the directory")
 
 
 def _add_http(commands: "_SubParsersAction[_Parser]") -> None:

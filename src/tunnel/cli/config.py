@@ -1,7 +1,7 @@
 """The config file: TOML with a closed schema. Every problem is found in one reading; a file with any is not used.
 
     version = 1
-    [server]  domain, public, agents, state, cert, key, keylog
+    [server]  domain, public, agents, state, cert, key, keylog, workers
     [agent]   server, name, token_file, ca, local_ca, host_header, keylog
     [[certificate]]  chain, key; as often as there are certificates
     [limits]  each name of `core/base/limits.py`
@@ -16,7 +16,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, final
 
-from tunnel.cli.places import BadText, domain_of, listener_of, peer_of
+from tunnel.cli.places import WORKERS_MAX, BadText, domain_of, listener_of, peer_of
 from tunnel.cli.problems import (
     BadValue,
     CannotRead,
@@ -64,6 +64,7 @@ class ServerTable:
     cert: Path | None = None
     key: Path | None = None
     keylog: Path | None = None
+    workers: int | None = None
 
 
 @final
@@ -182,6 +183,7 @@ class _Reading:
             cert=self._path(table, ("server", "cert")),
             key=self._path(table, ("server", "key")),
             keylog=self._path(table, ("server", "keylog")),
+            workers=self._count(table, ("server", "workers"), WORKERS_MAX),
         )
 
     def _certificates(self, top: Table) -> tuple[CertificateFiles, ...]:
@@ -240,6 +242,18 @@ class _Reading:
             self.problems.append(OutOfRange(path, _number_text(seen), allowed.low, allowed.high))
             return None
         return seen if whole else float(seen)
+
+    def _count(self, table: Table, path: TomlPath, most: int) -> int | None:
+        seen = table.get(path[-1])
+        if seen is None:
+            return None
+        if isinstance(seen, bool) or not isinstance(seen, int):
+            self.problems.append(WrongType(path, _kind_of(seen), "a whole number"))
+            return None
+        if not 1 <= seen <= most:
+            self.problems.append(OutOfRange(path, _number_text(seen), 1, most))
+            return None
+        return seen
 
     def _checked(self, table: Table, path: TomlPath, parse: Callable[[str], Outcome[T, BadText]]) -> T | None:
         text = self._text(table, path)

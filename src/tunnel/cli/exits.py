@@ -4,7 +4,7 @@ from enum import IntEnum
 from typing import Final, final
 
 from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, ServerUntrusted, SettingsUnusable
-from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
+from tunnel.server.end import CannotListen, ServerEnd, StateUnusable, WorkersUnable
 
 
 @final
@@ -12,6 +12,7 @@ class ExitCode(IntEnum):
     """How a command ended."""
 
     OK = 0
+    UNCHANGED = 1
     USAGE = 2
     NAME_TAKEN = 3
     NOT_AUTHORISED = 4
@@ -23,6 +24,7 @@ class ExitCode(IntEnum):
 EXIT_HELP: Final = """\
 exit codes:
   0    done, or ended in order by Ctrl-C or SIGTERM
+  1    not reloaded: the server goes on as before
   2    usage: an argument, a config file or another file of ours is not right
   3    the name is taken by somebody else
   4    not authorised: the token was refused or does not permit this
@@ -43,6 +45,8 @@ def exit_of(end: AgentEnd | ServerEnd) -> ExitCode:
             return ExitCode.NETWORK
         case SettingsUnusable() | StateUnusable():
             return ExitCode.USAGE
+        case WorkersUnable():
+            return ExitCode.INTERNAL
 
 
 def sentence_of(end: AgentEnd | ServerEnd) -> str:
@@ -56,5 +60,7 @@ def sentence_of(end: AgentEnd | ServerEnd) -> str:
             return f"cannot trust {server}: {detail}; for a private authority give its certificate with --ca F"
         case CannotListen(address=address, detail=detail):
             return f"cannot listen on {address}: {detail}"
+        case WorkersUnable(detail=detail):
+            return f"no worker could be started: {detail}"
         case SettingsUnusable(what=what, detail=detail) | StateUnusable(what=what, detail=detail):
             return f"{what}: {detail}"

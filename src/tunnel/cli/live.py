@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tunnel.cli.status import Down, Link, Starting, Status, Stopped, Stopping, Up, after, after_hint, at_end
-from tunnel.cli.words import printable
+from tunnel.cli.words import printable, told_by
 from tunnel.observe.events import Event, ExchangeDone
 
 DRAWN_PER_SECOND: Final = 8
@@ -32,7 +32,7 @@ class LiveScreen:
 
     def emit(self, event: Event) -> None:
         """Show one event."""
-        self._status = after(self._status, event)
+        self._status = after(self._status, told_by(event))
 
     def hint(self, text: str) -> None:
         """Show a hint below the URL."""

@@ -16,6 +16,7 @@ from tunnel.cli.arguments import (
     ExplainCommand,
     HttpCommand,
     MintCommand,
+    ReloadCommand,
     ServerCommand,
     VersionCommand,
     read_arguments,
@@ -71,16 +72,20 @@ def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
             from tunnel.cli.demo import start_demo  # noqa: PLC0415 - its web server costs every other command 0.2 s
 
             return start_demo(command, environment)
-        case ServerCommand() | HttpCommand():
+        case ServerCommand() | ReloadCommand() | HttpCommand():
             return _start(command, environment)
 
 
-def _start(command: ServerCommand | HttpCommand, environment: Mapping[str, str]) -> ExitCode:
-    from tunnel.cli.start import start_agent, start_server  # noqa: PLC0415 - likewise, 0.2 s for the short commands
+def _start(command: ServerCommand | ReloadCommand | HttpCommand, environment: Mapping[str, str]) -> ExitCode:
+    from tunnel.cli import start  # noqa: PLC0415 - likewise, 0.2 s for the short commands
 
-    return (
-        start_server(command, environment) if isinstance(command, ServerCommand) else start_agent(command, environment)
-    )
+    match command:
+        case ServerCommand():
+            return start.start_server(command, environment)
+        case ReloadCommand():
+            return start.reload_server(command)
+        case HttpCommand():
+            return start.start_agent(command, environment)
 
 
 def _check(command: CheckCommand) -> ExitCode:

@@ -11,7 +11,7 @@ from typing import final
 
 from tunnel.cli.lines import LineWriter
 from tunnel.cli.plain import left_out_line
-from tunnel.cli.words import line_of, object_of
+from tunnel.cli.words import line_of, object_of, told_by
 from tunnel.observe.events import AgentReady, Event, ExchangeDone, ServerReady
 
 
@@ -32,11 +32,12 @@ class NdjsonScreen:
 
     def emit(self, event: Event) -> None:
         """Show one event."""
-        if isinstance(event, ExchangeDone):
+        inner = told_by(event)
+        if isinstance(inner, ExchangeDone):
             if not self._is_quiet:
                 self._write(object_of(event))
             return
-        self._was_ready = self._was_ready or isinstance(event, (ServerReady, AgentReady))
+        self._was_ready = self._was_ready or isinstance(inner, (ServerReady, AgentReady))
         self._log.write(f"{self._clock():%H:%M:%S} {line_of(event)}")
         self._write(object_of(event))
 

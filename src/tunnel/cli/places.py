@@ -17,6 +17,8 @@ DOMAIN_CHARS_MAX: Final = 253 - 64
 
 _ADDRESS: Final = re.compile(r"(?P<host>\[[^\]\s]*\]|[^:\s\[\]]*):(?P<port>[0-9]{1,5})", re.ASCII)
 _TARGET: Final = re.compile(r"(?:(?P<scheme>https?)://)?(?P<rest>[^/@?#\s]*)/?", re.ASCII | re.IGNORECASE)
+WORKERS_MAX: Final = 256
+_COUNT: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?", re.ASCII)
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -37,6 +39,7 @@ _LISTENER: Final = "HOST:PORT to listen on, such as 127.0.0.1:8080, 0.0.0.0:443 
 _PEER: Final = "HOST:PORT of the server's agent listener, such as tunnel.example.com:4443"
 _TARGETS: Final = "a local service: 3000, host:3000, http://host:3000 or https://host:3000"
 _ZONE: Final = "a domain name whose sub-domains are the public names, such as tunnel.example.com"
+_WORKERS: Final = f"a number of processes, 1 to {WORKERS_MAX}; one per core is usual"
 _HOSTS: Final = "`rewrite`, `keep` or a host with or without a port"
 
 
@@ -62,6 +65,12 @@ def target_of(text: str) -> Outcome[LocalService, BadText]:
     if address is None or address.port == 0:
         return Failure(BadText(text, _TARGETS))
     return Success(LocalService(address, tls=scheme == "https"))
+
+
+def workers_of(text: str) -> Outcome[int, BadText]:
+    """How many worker processes, 1 to 256."""
+    count = int(text) if _COUNT.fullmatch(text) else 0
+    return Success(count) if 1 <= count <= WORKERS_MAX else Failure(BadText(text, _WORKERS))
 
 
 def domain_of(text: str) -> Outcome[str, BadText]:

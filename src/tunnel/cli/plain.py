@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import final
 
 from tunnel.cli.lines import LineWriter
-from tunnel.cli.words import line_of, printable
+from tunnel.cli.words import line_of, printable, told_by
 from tunnel.observe.events import AgentReady, Event, ExchangeDone, ServerReady
 
 
@@ -30,9 +30,10 @@ class PlainScreen:
 
     def emit(self, event: Event) -> None:
         """Show one event."""
-        if self._is_quiet and isinstance(event, ExchangeDone):
+        inner = told_by(event)
+        if self._is_quiet and isinstance(inner, ExchangeDone):
             return
-        writer = self._out if isinstance(event, (ServerReady, AgentReady, ExchangeDone)) else self._log
+        writer = self._out if isinstance(inner, (ServerReady, AgentReady, ExchangeDone)) else self._log
         writer.write(f"{self._clock():%H:%M:%S} {line_of(event)}")
 
     def hint(self, text: str) -> None:

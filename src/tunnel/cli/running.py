@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 import anyio
 from rich.console import Console
@@ -24,6 +24,9 @@ from tunnel.observe.events import EventSink
 from tunnel.server.end import ServerEnd
 
 T = TypeVar("T")
+
+
+ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Screen(EventSink, Protocol):
@@ -49,36 +52,52 @@ def screen_for(output: Output, environment: Mapping[str, str]) -> Screen:
     return PlainScreen(datetime.now, is_quiet=output.is_quiet)
 
 
-def run_on_screen(work: Work, output: Output, environment: Mapping[str, str]) -> ExitCode:
+def run_on_screen(
+    work: Work, output: Output, environment: Mapping[str, str], again: asyncio.Event | None = None
+) -> ExitCode:
     """The exit code of `work`, which is shown as asked for and ended by signals."""
     screen = screen_for(output, environment)
     try:
-        ended = run_until_signal(lambda stop: work(screen, stop))
+        ended = run_until_signal(lambda stop: work(screen, stop), ENDING, again)
     finally:
         screen.close()
     return conclude(ended)
 
 
-def run_until_signal(work: Callable[[asyncio.Event], Awaitable[T]]) -> T | None:
-    """What `work` returns. The first SIGINT, SIGTERM or SIGHUP sets its event; a second cuts it off, and gives None."""
+def run_until_signal(
+    work: Callable[[asyncio.Event], Awaitable[T]],
+    ending: tuple[signal.Signals, ...] = ENDING,
+    again: asyncio.Event | None = None,
+) -> T | None:
+    """What `work` returns. The first signal of `ending` sets its event; a second cuts it off, and gives None.
+
+    With `again`, a hang-up sets that instead.
+    """
     has_uvloop = find_spec("uvloop") is not None
-    return anyio.run(_until_signal, work, backend_options={"use_uvloop": has_uvloop})
+    return anyio.run(_until_signal, work, ending, again, backend_options={"use_uvloop": has_uvloop})
 
 
-async def _until_signal(work: Callable[[asyncio.Event], Awaitable[T]]) -> T | None:
+async def _until_signal(
+    work: Callable[[asyncio.Event], Awaitable[T]], ending: tuple[signal.Signals, ...], again: asyncio.Event | None
+) -> T | None:
     stop = asyncio.Event()
     done: list[T] = []
     async with anyio.create_task_group() as group:
-        group.start_soon(_watch_signals, stop, group.cancel_scope)
+        group.start_soon(_watch_signals, stop, group.cancel_scope, ending, again)
         done.append(await work(stop))
         group.cancel_scope.cancel()
     return done[0] if done else None
 
 
-async def _watch_signals(stop: asyncio.Event, scope: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
-        async for _ in signals:
-            if stop.is_set():
+async def _watch_signals(
+    stop: asyncio.Event, scope: anyio.CancelScope, ending: tuple[signal.Signals, ...], again: asyncio.Event | None
+) -> None:
+    with anyio.open_signal_receiver(*ending) as signals:
+        async for number in signals:
+            if number == signal.SIGHUP and again is not None:
+                again.set()
+            elif stop.is_set():
                 scope.cancel()
                 return
-            stop.set()
+            else:
+                stop.set()

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, final
 
 from tunnel.agent.settings import AgentSettings, LocalService
-from tunnel.cli.arguments import HttpCommand, ServerCommand
+from tunnel.cli.arguments import HttpCommand, ReloadCommand, ServerCommand
 from tunnel.cli.config import AgentTable, Config, load_config
-from tunnel.cli.places import BadText, domain_of, host_header_of, listener_of, peer_of, target_of
+from tunnel.cli.places import BadText, domain_of, host_header_of, listener_of, peer_of, target_of, workers_of
 from tunnel.cli.problems import BadArgument, Missing, OnlyTogether, Problem, Problems
 from tunnel.cli.tokens import token_of
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
@@ -38,14 +38,31 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
     state = gathering.needed("state directory", [("--state", command.state)], _path_of, table.state)
     certificates = gathering.certificates(command, config)
     keylog = gathering.optional([("--keylog", command.keylog)], _path_of, table.keylog)
+    workers = gathering.optional([("--workers", command.workers)], workers_of, table.workers)
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
     is_shown = not command.output.is_quiet
     return Success(
         ServerSettings(
-            domain, public, agents, state, certificates, config.limits, keylog=keylog, requests_shown=is_shown
+            domain,
+            public,
+            agents,
+            state,
+            certificates,
+            config.limits,
+            keylog=keylog,
+            requests_shown=is_shown,
+            workers=workers or 0,
         )
     )
+
+
+def state_of(command: ReloadCommand) -> Outcome[Path, Problems]:
+    """The state directory of the server that is meant."""
+    gathering = _Gathering()
+    table = gathering.config(command.config).server
+    state = gathering.needed("state directory", [("--state", command.state)], _path_of, table.state)
+    return Failure(tuple(gathering.problems)) if gathering.problems or state is None else Success(state)
 
 
 def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outcome[AgentSettings, Problems]:

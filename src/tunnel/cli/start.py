@@ -1,18 +1,23 @@
 """`tunnel server` and `tunnel http`: settings, a screen, the event loop, and how it ended."""
 
+import asyncio
+import sys
 from collections.abc import Mapping
 
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings
-from tunnel.cli.arguments import HttpCommand, ServerCommand
+from tunnel.cli.arguments import HttpCommand, ReloadCommand, ServerCommand
 from tunnel.cli.exits import ExitCode
+from tunnel.cli.problems import describe
+from tunnel.cli.reload import reload
 from tunnel.cli.report import refuse, say
 from tunnel.cli.running import run_on_screen
 from tunnel.cli.settings import agent_settings, server_settings
 from tunnel.cli.tokens import token_file_warning
-from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.server.run import serve
 from tunnel.server.settings import ServerSettings
+from tunnel.server.supervisor import Staff, supervise
 
 
 def start_server(command: ServerCommand, environment: Mapping[str, str]) -> ExitCode:
@@ -21,7 +26,32 @@ def start_server(command: ServerCommand, environment: Mapping[str, str]) -> Exit
     if not isinstance(settings, Success):
         return refuse(error_of(settings))
     asked: ServerSettings = value_of(settings)
-    return run_on_screen(lambda screen, stop: serve(asked, screen, stop), command.output, environment)
+    if not asked.workers:
+        return run_on_screen(lambda screen, stop: serve(asked, screen, stop), command.output, environment)
+    # Whoever closes a terminal wants to be rid of what runs in it; elsewhere a hang-up means: read everything anew.
+    again = asyncio.Event()
+    staff = Staff([sys.executable, "-P", "-m", "tunnel.cli.worker", *command.typed], lambda: _reread(command))
+    return run_on_screen(
+        lambda screen, stop: supervise(asked, staff, screen, stop, again),
+        command.output,
+        environment,
+        None if sys.stdin.isatty() else again,
+    )
+
+
+def _reread(command: ServerCommand) -> Outcome[ServerSettings, str]:
+    """The settings by the same arguments and the config file as it is now."""
+    settings = server_settings(command)
+    if not isinstance(settings, Success):
+        return Failure("; ".join(describe(problem) for problem in error_of(settings)))
+    if not value_of(settings).workers:
+        return Failure("the configuration names no workers any more: restart the server instead of reloading it")
+    return settings
+
+
+def reload_server(command: ReloadCommand) -> ExitCode:
+    """New workers for a server that runs, or why it goes on as before."""
+    return reload(command)
 
 
 def start_agent(command: HttpCommand, environment: Mapping[str, str]) -> ExitCode:

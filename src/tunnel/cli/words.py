@@ -8,16 +8,20 @@ from tunnel.observe.events import (
     AgentReady,
     Event,
     ExchangeDone,
+    FromWorker,
     LinkLost,
     LinkRefused,
     LocalUnreachable,
     MemberHealth,
     NameGranted,
+    Reloaded,
     ServerReady,
     SessionEnded,
     SessionOpened,
     ShuttingDown,
     Warned,
+    WorkerEnded,
+    WorkerStarted,
 )
 
 EVENT_NAMES: Final[Mapping[type[Event], str]] = {
@@ -33,12 +37,17 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     LocalUnreachable: "local_unreachable",
     ShuttingDown: "shutting_down",
     Warned: "warning",
+    WorkerStarted: "worker_started",
+    WorkerEnded: "worker_ended",
+    Reloaded: "reloaded",
 }
 """The `event` of each object; a contract with programs (OPS-CLI-006)."""
 
 
 def object_of(event: Event) -> dict[str, object]:
     """The event as a JSON object: its name first, then its fields by their own names, the URL before all others."""
+    if isinstance(event, FromWorker):
+        return {**object_of(event.event), "worker": event.worker}
     told: dict[str, object] = {"event": EVENT_NAMES[type(event)]}
     if isinstance(event, ServerReady):
         told["url"] = event.url_pattern
@@ -76,8 +85,30 @@ def _words(event: Event) -> str:
             return f"stopping; what is running may go on for {event.grace_seconds:g} s"
         case Warned():
             return f"warning: {event.message}"
+        case FromWorker():
+            return f"worker {event.worker}: {_words(event.event)}"
+        case WorkerStarted() | WorkerEnded() | Reloaded():
+            return _worker_words(event)
         case _:
             return _link_words(event)
+
+
+def told_by(event: Event) -> Event:
+    """The event itself, whichever worker told it."""
+    return event.event if isinstance(event, FromWorker) else event
+
+
+def _worker_words(event: WorkerStarted | WorkerEnded | Reloaded) -> str:
+    match event:
+        case WorkerStarted():
+            return f"worker {event.worker} serves (process {event.pid})"
+        case WorkerEnded():
+            how = f"signal {-event.code}" if event.code < 0 else f"exit code {event.code}"
+            asked = "ended" if event.expected else "died"
+            words = f": {event.words}" if event.words else ""
+            return f"worker {event.worker} {asked} (process {event.pid}, {how}){words}"
+        case Reloaded():
+            return f"reloaded: {event.workers} new workers serve after {event.seconds:.1f} s; the old ones finish"
 
 
 def _link_words(

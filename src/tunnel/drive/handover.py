@@ -42,6 +42,11 @@ class Handovers:
         self._running.add(task)
         task.add_done_callback(self._on_ended)
 
+    async def none_left(self) -> None:
+        """Return once the attempts that run now have ended by themselves."""
+        if self._running:
+            await asyncio.wait(self._running)
+
     async def hang_up(self) -> None:
         """End the attempts that run, and return when none is left."""
         # An attempt that has not had its first step cannot be cancelled cleanly by uvloop; one turn gives it that.

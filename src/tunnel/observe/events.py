@@ -134,6 +134,48 @@ class Warned:
     message: str
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class WorkerStarted:
+    """The supervisor started a worker, which accepts from now on."""
+
+    worker: int
+    pid: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WorkerEnded:
+    """A worker process is gone: `code` is its exit code, below 0 a signal; `words` the last it wrote to standard error.
+
+    `expected` says whether it was asked to end.
+    """
+
+    worker: int
+    pid: int
+    code: int
+    words: str
+    expected: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """New workers serve, with the program and the configuration as they are on the disk now; the old ones finish."""
+
+    workers: int
+    seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FromWorker:
+    """What one worker of several said."""
+
+    worker: int
+    event: "Event"
+
+
 Event: TypeAlias = (
     ServerReady
     | SessionOpened
@@ -147,6 +189,10 @@ Event: TypeAlias = (
     | LocalUnreachable
     | ShuttingDown
     | Warned
+    | WorkerStarted
+    | WorkerEnded
+    | Reloaded
+    | FromWorker
 )
 
 

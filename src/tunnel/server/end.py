@@ -22,4 +22,12 @@ class StateUnusable:
     detail: str
 
 
-ServerEnd: TypeAlias = CannotListen | StateUnusable
+@final
+@dataclass(frozen=True, slots=True)
+class WorkersUnable:
+    """No worker could be started (exit 6)."""
+
+    detail: str
+
+
+ServerEnd: TypeAlias = CannotListen | StateUnusable | WorkersUnable

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, final, runtime_checkable
 
 from tunnel.core.base.ids import Instant, SessionId, StreamId
@@ -23,6 +24,8 @@ from tunnel.ports import Clock, Entropy
 from tunnel.server.registry import LocalRegistry, Registry
 from tunnel.server.urls import Urls
 
+CROSSINGS_MAX: Final = 65_536
+"""Streams on one connection between two workers: it stands for all agents of one and all visitors of the other."""
 _TURNED_AWAY_MAX: Final = 64
 """Connections above the limit that are told so at the same time; more are dropped without a word."""
 
@@ -39,12 +42,49 @@ class OpenStream(Protocol):
         """Its number there."""
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class VisitorStream:
+    """A stream opened for a visitor."""
+
+    link: Link
+    stream: StreamId
+
+
+class Opener(Protocol):
+    """Who opens streams to an agent: its session, or the way to the worker that has it."""
+
+    def open_for(self, lease: Lease, preface: StreamPreface, handler: StreamHandler) -> Outcome[OpenStream, Problem]:
+        """A stream for one visitor; the preface is queued already."""
+
+
+class Elsewhere(Protocol):
+    """The other workers of this server."""
+
+    def opener(self, lease: Lease) -> Opener | None:
+        """The way to the agent of a lease that is not here."""
+
+
 class Session(Protocol):
     """One agent's link, as the visitors' side sees it."""
 
     @property
+    def link(self) -> Link:
+        """Its link."""
+
+    @property
     def visitors(self) -> int:
         """Streams of visitors open now."""
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether its agent holds a name over this link."""
+
+    def announce(self, grace_seconds: float) -> None:
+        """Ask the agent to dial again; until it has, this link serves on."""
+
+    def on_moved(self, lease: Lease, now: Instant) -> None:
+        """The agent holds the name over a newer link: what runs here is the last."""
 
     def open_for(self, lease: Lease, preface: StreamPreface, handler: StreamHandler) -> Outcome[OpenStream, Problem]:
         """A stream for one visitor, if the lease still permits it; the preface is queued already."""
@@ -79,8 +119,26 @@ class Tenant(Protocol):
         """The agent of the current stream takes no new one."""
 
 
+@runtime_checkable
+class Refusable(Protocol):
+    """Who waits for a stream that may be refused after it was opened."""
+
+    def on_stream_refused(self, problem: Problem, now: Instant) -> None:
+        """There is no such stream; the handler is forgotten already."""
+
+
+class Crossed(Protocol):
+    """A visitor of another worker, on its way to one of our agents."""
+
+    def cut(self) -> None:
+        """Break it now."""
+
+
 class Visit(Protocol):
     """One public connection, as the server that shuts down sees it."""
+
+    def last_call(self) -> None:
+        """Take one more request, if it comes, and close after its answer."""
 
     def drain(self) -> None:
         """Close when idle, else after the running exchange."""
@@ -125,6 +183,11 @@ class Hub:
         self.sessions: Final[dict[SessionId, Session]] = {}
         self.registry: Registry = LocalRegistry(self.table, self, clock, entropy)
         self._sessions_of: Final[dict[TokenId, set[Session]]] = {}
+        self.elsewhere: Elsewhere | None = None
+        """The other workers, in a server of several."""
+        self.crossing_limits: Final = replace(limits, streams_per_session_max=CROSSINGS_MAX)
+        self.crossings: Final[set[Crossed]] = set()
+        """Visitors of other workers with a stream to one of our agents."""
         self.visits: Final[set[Visit]] = set()
         self.connections: Final[set[Abortable]] = set()
         self.links = 0
@@ -134,6 +197,8 @@ class Hub:
         self.guests: Final[set[Abortable]] = set()
         """Those of the connections that have not said yet whether they are agents or visitors."""
         self.is_draining = False
+        self.is_moving = False
+        """Draining while other workers go on."""
         self.urls = Urls(zone, 0, 0, None)
         """Where names answer; the true ones are known once the doors have their ports."""
         self._connections_possible: Final = connections_possible
@@ -145,7 +210,15 @@ class Hub:
 
     async def no_visits(self) -> None:
         """Return once no public connection is left."""
-        while self.visits:
+        while self.visits or self.crossings:
+            self._something_left.clear()
+            await self._something_left.wait()
+
+    async def all_moved(self) -> None:
+        """Return once nobody is on the way in, no visitor is left and no agent holds a name over one of our links."""
+        while (
+            self.visits or self.crossings or self.guests or any(session.is_needed for session in self.sessions.values())
+        ):
             self._something_left.clear()
             await self._something_left.wait()
 
@@ -156,6 +229,22 @@ class Hub:
             await self._something_left.wait()
 
     # For one connection.
+
+    def opener(self, lease: Lease) -> Opener | None:
+        """Who opens streams under a lease."""
+        session = self.sessions.get(lease.session)
+        if session is None and self.elsewhere is not None:
+            return self.elsewhere.opener(lease)
+        return session
+
+    def leave_crossing(self, crossing: Crossed) -> None:
+        """Count a visitor of another worker out, once."""
+        self.crossings.discard(crossing)
+        self._something_left.set()
+
+    def on_session_moved(self) -> None:
+        """An agent needs one of our links no more."""
+        self._something_left.set()
 
     def next_id_prefix(self) -> str:
         """Sixteen characters that no other connection's request IDs begin with."""
@@ -232,6 +321,7 @@ class Hub:
     def end(self, number: SessionId, token: TokenId) -> bool:
         """Let no visitor find it any more; whether it was there."""
         session = self.sessions.pop(number, None)
+        self._something_left.set()
         if session is None:
             return False
         others = self._sessions_of[token]

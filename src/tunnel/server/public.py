@@ -98,7 +98,9 @@ class PublicConnection:
         visitor = Visitor(self._address, self._port, self._scheme)
         self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now, hub.door)
         self._alarm.set_by(self._edge.next_deadline())
-        if hub.is_draining:
+        if hub.is_moving:
+            self.last_call()
+        elif hub.is_draining:
             self.drain()
 
     @property
@@ -188,6 +190,14 @@ class PublicConnection:
             self._pump(self._edge, now)
 
     @guarded
+    def on_stream_refused(self, problem: Problem, now: Instant) -> None:
+        """The worker that has the agent could not open the stream."""
+        self._forget_stream()
+        if self._edge is not None:
+            self._edge.on_origin_refused(problem, "", now)
+            self._pump(self._edge, now)
+
+    @guarded
     def on_stream_writable(self, now: Instant) -> None:
         """The stream takes data again."""
         self._is_stuck = False
@@ -215,6 +225,12 @@ class PublicConnection:
         return self._lease is lease
 
     # The server.
+
+    @guarded
+    def last_call(self) -> None:
+        """Close after the running exchange or the next one; an idle connection may have a request on its way."""
+        if self._edge is not None:
+            self._edge.on_last_call(self._now())
 
     @guarded
     def drain(self) -> None:
@@ -322,7 +338,7 @@ class PublicConnection:
             self._close(abort=action.abort)
 
     def _open(self, edge: Edge, lease: Lease, now: Instant) -> None:
-        session = self._hub.sessions.get(lease.session)
+        session = self._hub.opener(lease)
         if session is None:
             edge.on_origin_refused(AGENT_OFFLINE, "", now)
             return

@@ -23,6 +23,7 @@ from tunnel.server.doors import Doors, open_doors
 from tunnel.server.end import ServerEnd, StateUnusable
 from tunnel.server.entrance import Porch
 from tunnel.server.hub import Hub
+from tunnel.server.member import Mandate, Member
 from tunnel.server.public import PublicConnection
 from tunnel.server.settings import CertificateFiles, ServerSettings
 from tunnel.server.state import describe, names_served, server_identity, signing_key
@@ -71,6 +72,32 @@ class Server:
         with anyio.move_on_after(hub.limits.grace_seconds):
             await hub.no_visits()
 
+    async def hand_on(self) -> None:
+        """Accept nothing, and let agents move to other workers while their links here serve on.
+
+        Returns when no visitor is left and every agent has moved, or the grace period is over.
+        """
+        hub = self._hub
+        hub.is_draining = hub.is_moving = True
+        self._stop_accepting()
+        hub.events.emit(ShuttingDown(hub.limits.grace_seconds))
+        with anyio.move_on_after(hub.limits.grace_seconds):
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._close_idle)
+                for session in list(hub.sessions.values()):
+                    session.announce(hub.limits.grace_seconds)
+                await self._handovers.none_left()
+                await hub.all_moved()
+                group.cancel_scope.cancel()
+
+    async def _close_idle(self) -> None:
+        """Visitors that rest get a moment, in which a request that is on its way arrives."""
+        for visit in list(self._hub.visits):
+            visit.last_call()
+        await anyio.sleep(self._hub.limits.rest_seconds)
+        for visit in list(self._hub.visits):
+            visit.drain()
+
     async def hang_up(self) -> None:
         """End everything now, and return when no socket and no task is left; the last words get a moment to leave."""
         hub = self._hub
@@ -111,12 +138,17 @@ class _PublicDoor:
 
 
 async def serve(
-    settings: ServerSettings, events: EventSink, stop: asyncio.Event, given: Doors | None = None
+    settings: ServerSettings,
+    events: EventSink,
+    stop: asyncio.Event,
+    given: Doors | None = None,
+    mandate: Mandate | None = None,
 ) -> Outcome[None, ServerEnd]:
     """Serve until `stop` is set, then drain and return; `ServerReady` (with the real ports) tells when it accepts.
 
     Doors that are given are served in place of those of the settings, and closed at the end. Cancelled, at any moment,
-    it ends at once. However it ends, no socket, task or timer of it is left behind.
+    it ends at once. However it ends, no socket, task or timer of it is left behind. With a mandate it is one worker of
+    several: it accepts once its supervisor says so, and sets `stop` itself when that lets it go or is gone.
     """
     doors = given or Doors([], [])
     try:
@@ -130,14 +162,21 @@ async def serve(
                 return opened
             doors = value_of(opened)
         server = Server(hub)
+        member = None if mandate is None else Member(hub, mandate, stop)
         try:
-            server.start(settings, certificates, doors)
-            await _tend(settings, hub, certificates, stop)
-            await server.shut_down()
+            if member is None or await member.join():
+                server.start(settings, certificates, doors)
+                await _tend(settings, hub, certificates, stop)
+            if member is not None and member.is_retiring:
+                await server.hand_on()
+            else:
+                await server.shut_down()
             return Success(None)
         finally:
             with anyio.CancelScope(shield=True):
                 await server.hang_up()
+                if member is not None:
+                    await member.leave()
     finally:
         doors.close()
 

@@ -1,6 +1,5 @@
 """One agent on the server: its link, its conversation on the control stream, and the names it holds."""
 
-from dataclasses import dataclass
 from typing import Final, assert_never, final
 
 from tunnel import __version__
@@ -24,19 +23,10 @@ from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
 from tunnel.observe.events import LinkRefused, MemberHealth, NameGranted, SessionEnded, SessionOpened
-from tunnel.server.hub import Hub, Tenant
+from tunnel.server.hub import Hub, Tenant, VisitorStream
 from tunnel.server.registry import Holder
 
 SOFTWARE: Final = f"tunnel {__version__}"
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class VisitorStream:
-    """A stream opened for a visitor."""
-
-    link: Link
-    stream: StreamId
 
 
 @final
@@ -182,6 +172,26 @@ class AgentSession:
         self._conversation.drain(int(grace_seconds * 1000))
         self._say()
         self.link.go_away()
+
+    def announce(self, grace_seconds: float) -> None:
+        """Ask the agent to dial again; until it has, this link serves on."""
+        self._conversation.drain(int(grace_seconds * 1000))
+        self._say()
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether the agent holds a name over this link."""
+        return bool(self._leases)
+
+    def on_moved(self, lease: Lease, now: Instant) -> None:
+        """The agent holds the name over a newer link: what runs on this one is the last."""
+        self._leases.pop(lease.endpoint, None)
+        for handler in self.link.handlers():
+            if isinstance(handler, Tenant) and handler.holds(lease):
+                handler.on_agent_leaving(now)
+        if not self._leases:
+            self.link.go_away()
+            self._hub.on_session_moved()
 
     def close(self, reason: str) -> None:
         """End the link, with what is queued."""

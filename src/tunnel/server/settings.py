@@ -25,6 +25,7 @@ class ServerSettings:
 
     `requests_shown` is false when nobody looks at single requests: no event is made of each then.
     `keylog` is where the keys of TLS go; None, as it should be, is nowhere.
+    `workers` is how many processes serve under a supervisor; 0 is one process without.
     """
 
     domain: str
@@ -38,3 +39,4 @@ class ServerSettings:
     keylog: Path | None = None
     requests_shown: bool = True
     policy: ServerPolicy = OPEN_TO_ALL
+    workers: int = 0

@@ -137,10 +137,11 @@ class Replica:
 
     # The world.
 
-    def on_worker_unreachable(self, worker: WorkerId) -> None:
-        """Another worker does not answer: find none of its leases here until the supervisor says more."""
+    def on_worker_unreachable(self, worker: WorkerId, now: Instant) -> None:
+        """Another worker does not answer: its names are without an agent here, until it does or the supervisor says."""
         for lease in self.leases_of(worker):
             self._table.remove(lease.name, lease.epoch)
+            self._table.note_offline(lease.name, lease.account, now)
 
     def on_worker_reachable(self, worker: WorkerId) -> None:
         """Another worker answers again."""

@@ -215,6 +215,17 @@ class Edge:
             close(state, abort=False)
         self._arm(now)
 
+    def on_last_call(self, now: Instant) -> None:
+        """Another process takes over: the running exchange, or the next, is the last; who is idle is not closed yet.
+
+        Closing it at once could cross with a request on its way, which would be lost without an answer.
+        """
+        state = self._state
+        state.is_draining = True
+        if state.exchange is not None:
+            state.exchange.must_close = True
+        self._arm(now)
+
     def on_grace_over(self, now: Instant) -> None:
         """The server waits no longer: what still runs is cut, and reported as our doing."""
         if not self.is_closed:

@@ -1,0 +1,121 @@
+"""The control socket of a supervised server: `control.sock` in its state directory, which only its own user may enter.
+
+One question and one answer a connection, each a line of JSON.
+"""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from tunnel.core.base.outcome import Failure, Outcome, Success
+
+CONTROL: Final = "control.sock"
+_LINE_BYTES_MAX: Final = 64 * 1024
+_QUESTION_SECONDS: Final = 5.0
+
+Answer: TypeAlias = dict[str, object]
+Answering: TypeAlias = Callable[[str], Awaitable[Answer]]
+
+
+@asynccontextmanager
+async def answering(state: Path, answer: Answering) -> AsyncIterator[Outcome[None, str]]:
+    """Answer questions inside; or why that cannot be. The socket is gone afterwards."""
+    bound = _bound(state)
+    if isinstance(bound, str):
+        yield Failure(bound)
+        return
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            tasks.add(task)
+        try:
+            await _converse(reader, writer, answer)
+        except (OSError, ValueError, TimeoutError):
+            pass  # whoever asked does not want to know
+        finally:
+            writer.close()
+            if task is not None:
+                tasks.discard(task)
+
+    server = await asyncio.start_unix_server(handle, sock=bound, limit=_LINE_BYTES_MAX)
+    try:
+        yield Success(None)
+    finally:
+        with suppress(OSError):
+            (state / CONTROL).unlink()
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+def ask(state: Path, command: str, seconds: float) -> Outcome[Answer, str]:
+    """The answer of the server that runs on a state directory; or why there is none. Waits, for so long at most."""
+    try:
+        with _reachable(state) as path, socket.socket(socket.AF_UNIX) as asked:
+            asked.settimeout(seconds)
+            asked.connect(path)
+            asked.sendall(json.dumps({"command": command}).encode() + b"\n")
+            told = b""
+            while not told.endswith(b"\n"):
+                more = asked.recv(_LINE_BYTES_MAX)
+                if not more:
+                    return Failure("the server ended before it answered; its own log says why")
+                told += more
+        answer = json.loads(told)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        return Failure(f"no server with workers runs on {state}; start it with --workers N, N being 1 or more")
+    except TimeoutError:
+        return Failure(f"the server did not answer within {seconds:g} s")
+    except (OSError, ValueError) as cause:
+        return Failure(f"{state / CONTROL}: {cause}")
+    return Success(answer) if isinstance(answer, dict) else Failure(f"{state / CONTROL}: not an answer")
+
+
+async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answering) -> None:
+    async with asyncio.timeout(_QUESTION_SECONDS):
+        line = await reader.readline()
+    asked = json.loads(line)
+    command = asked.get("command") if isinstance(asked, dict) else None
+    told = await answer(str(command))
+    writer.write(json.dumps(told).encode() + b"\n")
+    await writer.drain()
+
+
+def _bound(state: Path) -> socket.socket | str:
+    """The listening socket, or why there is none."""
+    found = ask(state, "ping", 1.0)
+    if isinstance(found, Success):
+        return f"a server with workers runs on it already; `tunnel reload --state {state}` renews that one"
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        with _reachable(state) as path:
+            with suppress(FileNotFoundError):
+                Path(path).unlink()
+            made.bind(path)
+        (state / CONTROL).chmod(0o600)
+        made.listen(16)
+    except OSError as cause:
+        made.close()
+        return f"{state / CONTROL}: {cause.strerror or cause}"
+    made.settimeout(0)
+    return made
+
+
+@contextmanager
+def _reachable(state: Path) -> Iterator[str]:
+    """A path to the socket that is short enough: the system takes 107 bytes, and directories can be deep."""
+    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        short = Path("/proc/self/fd") / str(descriptor)
+        yield str(short / CONTROL if short.exists() else state / CONTROL)
+    finally:
+        os.close(descriptor)
