@@ -1,7 +1,7 @@
 """Fuzz targets of the mux part: a reader that means the same in any cut, and a session against any peer and owner.
 
-`frames` takes raw bytes: the first one says where to cut the rest. `session` takes a list of actions: a byte for what
-happens, then its arguments; so a mutation changes one action and not the meaning of all that follows.
+`frames` takes raw bytes: the first one says where to cut the rest. `session` and `windows` take a list of actions: a
+byte for what happens, then its arguments; so a mutation changes one action and not the meaning of all that follows.
 """
 
 from collections.abc import Callable
@@ -9,12 +9,16 @@ from struct import Struct
 from typing import Final
 
 from tunnel.core.base.ids import Instant, StreamId
-from tunnel.core.base.limits import Limits
+from tunnel.core.base.limits import MIB, Limits
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.mux.errors import describe
 from tunnel.core.mux.events import Event, PeerGoingAway, Pong, StreamData, StreamEnded, StreamOpened, StreamReset
+from tunnel.core.mux.header import INITIAL_WINDOW_BYTES
+from tunnel.core.mux.keepalive import Keepalive
 from tunnel.core.mux.reader import Frame, FrameReader
 from tunnel.core.mux.session import Role, Session
+from tunnel.core.mux.tuning import WindowTuner
+from tunnel.core.mux.window import ReceiveWindow
 
 HEADER: Final = Struct(">BBHII")
 FRAME_BYTES_MAX: Final = 64
@@ -25,6 +29,9 @@ LIMITS: Final = Limits(
     streams_per_session_max=4,
     stream_queue_bytes=200,
     control_frames_max=8,
+)
+WIDE: Final = Limits(
+    stream_window_bytes_max=2 * MIB, session_growth_bytes_max=4 * MIB, session_buffer_bytes_max=2 * MIB
 )
 START: Final = Instant(0.0)
 PLENTY: Final = 1 << 20
@@ -198,6 +205,8 @@ def _command(session: Session, owner: _Owner, verb: int, actions: _Actions, now:
             session.return_credit(stream, actions.byte(), now)
         elif kind & 2:
             session.go_away(kind >> 6)
+        elif kind & 4:
+            session.ping(now)
         elif not session.is_over:
             session.reset(stream)
             owner.live.discard(stream)
@@ -221,7 +230,53 @@ def _check(session: Session, owner: _Owner) -> None:
     known = [stream for stream in owner.live if not owner.may_be_closed(stream)]
     assert len(known) <= session.live_streams <= len(owner.live)
     assert session.unread <= LIMITS.session_buffer_bytes_max
+    assert session.unread <= session.granted
+    assert session.granted <= INITIAL_WINDOW_BYTES * session.live_streams + LIMITS.session_growth_bytes_max
     assert session.unread <= sum(owner.unread[stream] for stream in owner.live)
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"frames": fuzz_frames, "session": fuzz_session}
+def fuzz_windows(data: bytes) -> None:
+    """Windows of one session in whole units of 16 KiB: the books are right, and no stream rests for ever."""
+    actions = _Actions(data)
+    keepalive = Keepalive(5.0, 15.0, START)
+    tuner = WindowTuner(WIDE, keepalive)
+    windows = [tuner.begin()]
+    now = START
+    while actions.is_left():
+        verb, window = actions.byte() % 8, windows[actions.byte() % len(windows)]
+        if verb == 0:
+            now = Instant(now + actions.byte() / 64)
+        elif verb == 1:
+            keepalive.round_trip(keepalive.ask(now), now := Instant(now + actions.byte() / 256))
+        elif verb == 2 and len(windows) < 12:
+            windows.append(tuner.begin())
+        elif verb == 3 and len(windows) > 1:
+            windows.remove(window)
+            tuner.forget(window)
+        elif verb == 4 and window.is_update_due:
+            assert window.grant() > 0
+        elif verb < 6:
+            size = min(actions.byte() << 14, window.credit)
+            assert window.spend(size)
+            window.unread += size
+        else:
+            taken = window.take_back(actions.byte() << 14)
+            tuner.settle(window, taken, sum(one.unread for one in windows), len(windows), now)
+        _check_windows(tuner, windows)
+
+
+def _check_windows(tuner: WindowTuner, windows: list[ReceiveWindow]) -> None:
+    for window in windows:
+        assert window.credit + window.unread + window.owed == window.size
+        assert min(window.credit, window.unread, window.owed) >= 0
+        assert WIDE.stream_window_bytes_min <= window.target <= window.size <= WIDE.stream_window_bytes_max
+        assert window.unread or window.credit or window.is_update_due
+    assert tuner.granted == sum(window.size for window in windows)
+    assert tuner.granted <= WIDE.stream_window_bytes * len(windows) + WIDE.session_growth_bytes_max
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "frames": fuzz_frames,
+    "session": fuzz_session,
+    "windows": fuzz_windows,
+}
