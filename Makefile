@@ -14,7 +14,7 @@ help:
 	@echo "make trace              which test shows which requirement"
 	@echo "make coverage           lines and branches of the core, 100 % or it fails"
 	@echo "make defects            deliberate defects, each of which a test has to catch"
-	@echo "make interop [BYTES=10000000]   our mux with other people's (needs go, cargo, npm; left out by name)"
+	@echo "make interop [BYTES=10000000] [WEBSOCKET=all]   our mux with other people's, Autobahn's cases (go, cargo, npm)"
 	@echo "make simulate [SEEDS=300] [FROM=0]   server and agent in simulated worlds, a seed each"
 	@echo "make simulate-planted   planted bugs, each of which the simulation has to find"
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
@@ -89,7 +89,7 @@ defects: setup-dev
 # Other people's yamux, each built by its own language's client (docs/adr/0050).
 BYTES ?= 10000000
 interop: setup-dev
-	@$(BIN)/python -m ci.interop --bytes $(BYTES)
+	@WEBSOCKET=$(WEBSOCKET) $(BIN)/python -m ci.interop --bytes $(BYTES)
 
 # Worlds in memory, one a seed (docs/adr/0047). A seed that fails says how to repeat it.
 simulate: SEEDS ?= 300

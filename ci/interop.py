@@ -31,6 +31,7 @@ def main() -> int:
         "go": ("go", build_go),
         "node": ("npm", build_node),
         "python": (sys.executable, build_python),
+        "websocket": (sys.executable, build_python),
     }
     with ThreadPoolExecutor(2) as pool:
         built = list(pool.map(lambda name: built_peer(name, *builders[name]), builders))
@@ -87,7 +88,7 @@ def build_node(target: Path) -> None:
 
 
 def build_python(target: Path) -> None:
-    """py-libp2p, in an environment of its own."""
+    """py-libp2p, and the WebSocket cases with a library to try them on, each in an environment of its own."""
     run(sys.executable, "-m", "venv", "venv", at=target)
     pip = (target / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
     run(*pip, "--require-hashes", "-r", "requirements.txt", at=target)

@@ -20,6 +20,8 @@ def pytest_terminal_summary(
     for outcome, word in SHORT.items():
         for report in terminalreporter.stats.get(outcome, []):
             told = dict(report.user_properties)
+            if "told" in told and report.when == "call" and outcome == "passed":
+                terminalreporter.write_line(f"\n{told['told']}")
             if "scenario" in told and (report.when == "call" or outcome != "passed"):
                 cells.setdefault(told["scenario"], {}).setdefault(told["peer"], {})[told["role"]] = (
                     told.get("differs", word) if word == "ok" else word
