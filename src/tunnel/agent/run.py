@@ -88,7 +88,8 @@ class _Agent:
             if end is not None and not (isinstance(end, ServerUntrusted) and self._was_granted):
                 return Failure(end)
             if not self._stop.is_set():
-                await self._pause(reason)
+                # Asked to move by a server that still serves the old link: its successor is there already.
+                await self._pause(reason, at_once=uplink.is_granted and not uplink.closed.is_set())
         await self._shut_down()
         return Success(None)
 
@@ -155,9 +156,9 @@ class _Agent:
             self._backoff.succeeded()
         return uplink.reason or "the server asked us to reconnect"
 
-    async def _pause(self, reason: str) -> None:
+    async def _pause(self, reason: str, *, at_once: bool) -> None:
         chance = int.from_bytes(self._entropy.random_bytes(_CHANCE_BYTES)) / (1 << (8 * _CHANCE_BYTES))
-        seconds = self._backoff.pause(chance)
+        seconds = 0.0 if at_once else self._backoff.pause(chance)
         self._ground.events.emit(LinkLost(reason, seconds))
         with anyio.move_on_after(seconds):
             await self._stop.wait()

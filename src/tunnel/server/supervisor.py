@@ -109,6 +109,7 @@ class Supervisor:
             await self._next_news()
         if self._ready is not None:
             self._events.emit(self._ready)
+        self._tell_started(value_of(started))
         return Success(None)
 
     async def reload(self) -> Outcome[None, str]:
@@ -129,6 +130,7 @@ class Supervisor:
                 return started
             self._settings = settings
             self._let_serve(value_of(started))
+            self._tell_started(value_of(started))
             for worker in before:
                 worker.is_expected_to_end = True
                 worker.ends_by = monotonic() + grace + _KILL_SECONDS
@@ -293,8 +295,11 @@ class Supervisor:
         for worker in workers:
             worker.is_expected_to_end = worker.ended.is_set()
             self._registry.serve(worker.number)
-            self._events.emit(WorkerStarted(worker.number, worker.pid))
         self._flush()
+
+    def _tell_started(self, workers: list[WorkerProcess]) -> None:
+        for worker in workers:
+            self._events.emit(WorkerStarted(worker.number, worker.pid))
 
     async def _give_up(self, workers: list[WorkerProcess]) -> None:
         for worker in workers:
@@ -318,6 +323,7 @@ class Supervisor:
                 started = await self._start_worker(slot, self._settings.workers)
                 if isinstance(started, Success) and await self._is_ready(value_of(started)):
                     self._let_serve([value_of(started)])
+                    self._tell_started([value_of(started)])
                     return
 
     def _is_served(self, slot: int) -> bool:
