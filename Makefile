@@ -52,7 +52,7 @@ $(COMPILED_VENV)/done: ci/constraints/dev.txt ci/mypyc.ini pyproject.toml setup.
 compiled: $(COMPILED_VENV)/done
 
 test-compiled: compiled
-	@$(COMPILED_VENV)/bin/python -m pytest -n 2 tests/property
+	@$(COMPILED_VENV)/bin/python -m pytest -n 2 tests/property tests/shell tests/diff/test_both_builds.py
 
 # Compiled when there is a C compiler, as a release would be; the table says which.
 BENCH_VENV := $(if $(shell command -v cc),$(COMPILED_VENV),$(VENV))
