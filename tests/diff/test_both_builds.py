@@ -64,7 +64,20 @@ def operation(names: tuple[str, ...], data: st.SearchStrategy[bytes]) -> st.Sear
 
 
 HTTP = st.one_of(operation(("head",), cuts(REQUESTS + ANSWERS)), operation(("body", "length"), cuts(REQUESTS)))
-MUX_CALLS = ("open", "send", "end", "reset", "credit", "poll", "time", "leave")
+MUX_CALLS = (
+    "open",
+    "open",
+    "send",
+    "send-much",
+    "send-much",
+    "poll-all",
+    "end",
+    "reset",
+    "credit",
+    "poll",
+    "time",
+    "leave",
+)
 MUX = st.one_of(operation(("receive",), cuts(FRAMES)), operation(MUX_CALLS, st.binary(max_size=40)))
 EDGE_CALLS = (
     "visitor-end", "visitor-lost", "visitor-stuck", "visitor-flowing", "visitor-took", "origin-end", "origin-reset",
@@ -113,6 +126,8 @@ def test_http(interpreted: Interpreted, operations: list[Operation]) -> None:
 
 
 @given(st.lists(MUX, max_size=25))
+@example([("open", "", 0), ("send-much", "", 65538), ("poll-all", "", 2), ("poll-all", "", 2)])
+@example([("open", "", 0), ("send-much", "", 65538), *[("poll", "", 50_002)] * 9])
 @settings(max_examples=300, deadline=None)
 def test_mux(interpreted: Interpreted, operations: list[Operation]) -> None:
     assert MACHINES["mux"](operations) == interpreted.says("mux", operations)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from hashlib import sha256
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -23,6 +24,7 @@ Operation: TypeAlias = tuple[str, str, int]
 """A name, bytes in hexadecimal, and a number."""
 
 _DEPTH: Final = 6
+_BYTES_SHOWN: Final = 1000
 
 
 class SourcesOnly:
@@ -42,6 +44,8 @@ class SourcesOnly:
 
 def shown(value: object, depth: int = _DEPTH) -> str:
     """Everything that a value holds; the same text for the same value in both builds."""
+    if isinstance(value, bytes) and len(value) > _BYTES_SHOWN:
+        return f"{len(value)} bytes {sha256(value).hexdigest()}"
     if value is None or isinstance(value, (bytes, int, str, float, Enum, memoryview, bytearray)) or depth == 0:
         return repr(value) if depth else "..."
     if isinstance(value, (list, tuple)):
@@ -138,6 +142,8 @@ def _mux_step(session: "Session", name: str, data: bytes, number: int, now: floa
         "receive": lambda: (session.receive(data, Instant(now)), session.take_events()),
         "open": session.open_stream,
         "send": lambda: session.send(stream, data),
+        "send-much": lambda: session.send(stream, bytes(number << 2)),
+        "poll-all": lambda: session.poll_output(1 << 20),
         "end": lambda: session.end(stream),
         "reset": lambda: session.reset(stream),
         "credit": lambda: session.return_credit(stream, number, Instant(now)),
@@ -155,10 +161,12 @@ def run_edge(operations: Sequence[Operation]) -> list[str]:
     from tunnel.core.base.ids import Instant  # noqa: PLC0415
     from tunnel.core.base.limits import DEFAULT_LIMITS  # noqa: PLC0415
     from tunnel.core.http.forward import Visitor  # noqa: PLC0415
+    from tunnel.core.policy.door import Door  # noqa: PLC0415
+    from tunnel.core.policy.rules import OPEN_TO_ALL  # noqa: PLC0415
     from tunnel.core.relay.edge import Edge  # noqa: PLC0415
 
     visitor = Visitor("192.0.2.1", 40000, "http")
-    edge = Edge(visitor, table_of("app"), "tunnel.test", DEFAULT_LIMITS, "p" * 16, Instant(0.0))
+    edge = Edge(visitor, table_of("app"), "tunnel.test", DEFAULT_LIMITS, "p" * 16, Instant(0.0), Door(OPEN_TO_ALL, 16))
     now, said = 0.0, list[str]()
     for name, data, number in operations:
         now += (number & 7) / 4
