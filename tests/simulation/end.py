@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from tests.simulation.kernel import Kernel
 
 _LATE_CHOP: Final = 40
-"""So many short pieces a direction may have; then they are long, or a megabyte would take all day."""
+_CHOPPED: Final = 0.1
+"""So many pieces of a direction are short, and as many again now and then; were all, a megabyte would take all day."""
+_GAP_BELOW: Final = 65_536
+_GAP_SECONDS: Final = 0.000_1
+"""Between two of them, so that a program may see the first alone."""
 _GIVE_UP_SECONDS: Final = 110.0
 """How long a sender goes on sending again into nothing."""
 _FIN: Final = b"<FIN>"
@@ -59,6 +63,7 @@ class End:
         self._fin_sent = False
         self._flight: Final[deque[tuple[float, bytes]]] = deque()
         self._is_armed = False
+        self._lands_at = 0.0
         self._pieces = 0
         self._gives_up_at: float | None = None
         self._lingers = True
@@ -208,10 +213,13 @@ class End:
         if peer is None or not self.is_connected or self.is_broken:
             return
         room = self._kernel.weather.buffer - len(peer.inbox) - self._flying
+        pieces = 0
+        until = _LATE_CHOP if self._pieces < _LATE_CHOP or self._kernel.random.random() < _CHOPPED else 0
         while self._outbox and room > 0:
             size = min(len(self._outbox), room)
-            if self._pieces < _LATE_CHOP and self._chop < size:
+            if self._chop < size and pieces < until:
                 size = self._kernel.random.randint(1, self._chop)
+            pieces += 1
             self._pieces += 1
             piece = bytes(self._outbox[:size])
             del self._outbox[:size]
@@ -249,11 +257,10 @@ class End:
             self._arrive(peer, thing)
 
     def _fly(self, thing: bytes) -> None:
-        when = self._kernel.now + self.delay()
-        if self._flight:
-            when = max(when, self._flight[-1][0])
-        self._flight.append((when, thing))
-        self._arm(when)
+        gap = _GAP_SECONDS * self._kernel.random.random() if self._chop < _GAP_BELOW else 0.0
+        self._lands_at = max(self._kernel.now + self.delay(), self._lands_at + gap)
+        self._flight.append((self._lands_at, thing))
+        self._arm(self._flight[0][0])
 
     def _arm(self, when: float) -> None:
         if not self._is_armed:

@@ -81,7 +81,8 @@ class Exchange:
     conduct: Conduct
     piece: int
     pause: float
-    is_probe: bool = False
+    visitor: int = -1
+    """Who asks; -1 for probes."""
     began_at: float = 0.0
     ended_at: float = 0.0
     agents: list[int] = field(default_factory=list)
@@ -183,6 +184,13 @@ def draw(rng: random.Random, number: int, name: str, *, is_rough: bool) -> Excha
     if deed in BREAKS:
         exchange.down = max(exchange.down, 1)
     return exchange
+
+
+def probe(number: int, name: str) -> Exchange:
+    """An exchange that has to succeed wherever the name is served: larger than a window, both ways."""
+    return Exchange(
+        number, name, "POST", 5000, 300_000, Framing.LENGTH, Framing.CHUNKED, Deed.ANSWER, Conduct.PLAIN, 65_536, 0.0
+    )
 
 
 def _size(rng: random.Random) -> int:

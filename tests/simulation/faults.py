@@ -3,12 +3,14 @@
 import asyncio
 import errno
 import random
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from tests.simulation.end import End
 from tests.simulation.kernel import Kernel
-from tests.simulation.services import LocalService
 from tests.simulation.sockets import System
+
+if TYPE_CHECKING:
+    from tests.simulation.parties import Agent
 
 KINDS: Final = (
     "reset",
@@ -35,15 +37,13 @@ class Faults:
         system: System,
         rng: random.Random,
         server: str,
-        agents: list[str],
-        services: list[LocalService],
+        agents: "list[Agent]",
     ) -> None:
         self._kernel: Final = kernel
         self._system: Final = system
         self._random: Final = rng
         self._server: Final = server
         self._agents: Final = agents
-        self._services: Final = services
 
     async def happen(self, kinds: tuple[str, ...], spread: float) -> None:
         """Each kind some times, within about `spread` seconds."""
@@ -56,9 +56,8 @@ class Faults:
     def heal(self) -> None:
         """No harm any more: hosts reach each other, services take connections."""
         for agent in self._agents:
-            self._kernel.heal(self._server, agent)
-        for service in self._services:
-            service.start()
+            self._kernel.heal(self._server, agent.host)
+            agent.service.start()
         self._system.accept_errors.clear()
         for end in list(self._kernel.ends.values()):
             end.stalled_until = 0.0
@@ -71,7 +70,7 @@ class Faults:
         elif kind in {"reset", "deafen", "stall"}:
             self._harm(kind, self._ends_of("10.0.1."))
         elif kind == "part":
-            agent = chance.choice(self._agents)
+            agent = chance.choice(self._agents).host
             kernel.part(self._server, agent)
             await asyncio.sleep(chance.choice((0.5, 4.0, 20.0, 40.0)))
             kernel.heal(self._server, agent)
@@ -80,7 +79,7 @@ class Faults:
         elif kind == "pause":
             kernel.now += chance.choice((0.5, 3.0, 12.0, 40.0))
         elif kind == "refuse":
-            service = chance.choice(self._services)
+            service = chance.choice(self._agents).service
             service.refuse()
             await asyncio.sleep(chance.choice((0.01, 1.0, 5.0)))
             service.start()

@@ -6,6 +6,8 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
 from typing import Final, final
 
 from tests.simulation.end import End
@@ -13,6 +15,21 @@ from tests.simulation.kernel import EPHEMERAL, HOST, Kernel, Listener
 
 FIRST_NUMBER: Final = 5_000_000
 """Far from real descriptors, so that a mix-up cannot go unseen."""
+
+
+@final
+class Short(Exception):  # noqa: N818 - an instruction
+    """Not an error: this read or write moves one byte only."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """Which point fails, counted from 1, with what, and whether all of its kind do from then on."""
+
+    at: int
+    error: Exception
+    is_sticky: bool = False
 
 
 @final
@@ -25,27 +42,29 @@ class Points:
         self.names: Final[list[str]] = []
         self.fails_at = 0
         """Which one fails, counted from 1; 0 for none."""
-        self.fails_on = False
-        """Whether all of the same kind fail from then on."""
-        self.error: Exception | None = None
         self.failed = 0
+        self._failing: Failing | None = None
         self._kind = ""
+
+    def fail(self, failing: Failing) -> None:
+        """Make one of them fail."""
+        self._failing, self.fails_at = failing, failing.at
 
     def reach(self, name: str) -> None:
         """Come by one operation; raises when it is the one that fails."""
         if not self.is_on or HOST.get() not in PRODUCT:
             return
         self.count += 1
-        if not self.fails_at:
+        failing = self._failing
+        if failing is None:
             self.names.append(name)
             return
-        if self.count == self.fails_at:
+        if self.count == failing.at:
             self._kind = name
-        elif not (self.fails_on and self.count > self.fails_at and name == self._kind):
+        elif not (failing.is_sticky and self.count > failing.at and name == self._kind):
             return
         self.failed += 1
-        if self.error is not None:
-            raise self.error
+        raise copy(failing.error)
 
 
 PRODUCT: Final[set[str]] = set()
@@ -135,7 +154,8 @@ class SimSocket:
 
     def send(self, data: bytes | bytearray | memoryview, flags: int = 0) -> int:
         """How many bytes were taken."""
-        self._system.points.reach("send")
+        if self._is_short("send"):
+            data = bytes(data[:1])
         return self._stand().send(data)
 
     def sendmsg(self, buffers: "list[bytes | bytearray | memoryview]") -> int:
@@ -144,14 +164,14 @@ class SimSocket:
 
     def recv(self, count: int, flags: int = 0) -> bytes:
         """Bytes that came, b"" at the end."""
-        self._system.points.reach("recv")
+        count = 1 if self._is_short("recv") else count
         return self._stand().receive(count, is_peek=bool(flags & socket.MSG_PEEK))
 
     def recv_into(self, buffer: bytearray | memoryview, count: int = 0, flags: int = 0) -> int:
         """How many bytes came."""
-        self._system.points.reach("recv")
+        is_short = self._is_short("recv")
         with memoryview(buffer) as view:
-            data = self._stand().receive(count or len(view), is_peek=bool(flags & socket.MSG_PEEK))
+            data = self._stand().receive(1 if is_short else count or len(view), is_peek=bool(flags & socket.MSG_PEEK))
             view[: len(data)] = data
         return len(data)
 
@@ -216,6 +236,13 @@ class SimSocket:
     def gettimeout(self) -> float:
         """Nothing ever blocks."""
         return 0.0
+
+    def _is_short(self, name: str) -> bool:
+        try:
+            self._system.points.reach(name)
+        except Short:
+            return True
+        return False
 
     def _stand(self) -> End:
         if self._is_closed:

@@ -13,7 +13,8 @@ from tests.support.tls_hello import hello, protocols, server_names, vector, vers
 from typing_extensions import override
 
 _RECORD_MAX: Final = 16 * 1024
-_SMALL_RECORDS: Final = 150
+_SMALL_RECORDS: Final = 60
+_SMALL_EACH: Final = 5
 _HEAD: Final = 5
 _ALERT, _HANDSHAKE, _DATA = 21, 22, 23
 _KINDS: Final = frozenset((_ALERT, _HANDSHAKE, _DATA))
@@ -166,9 +167,10 @@ class StandInTls(ssl.SSLObject):
     @override
     def write(self, data: bytes | bytearray | memoryview) -> int:  # type: ignore[override]
         self._context_of.reach("tls-write")
-        # Whoever sends may cut records as small as it likes; the first ones show it, or a megabyte would take all day.
+        # Whoever sends may cut records as small as it likes; if all were small, a megabyte would take all day.
         self._records += 1
-        size = self._context_of.record_max if self._records <= _SMALL_RECORDS else _RECORD_MAX
+        is_small = self._records <= _SMALL_RECORDS or not self._records % _SMALL_EACH
+        size = self._context_of.record_max if is_small else _RECORD_MAX
         piece = bytes(memoryview(data)[:size])
         self._put(_DATA, piece)
         return len(piece)

@@ -1,5 +1,6 @@
 """What must hold, checked all along and at the end; each breach is a sentence."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, final
@@ -14,7 +15,7 @@ from tunnel.core.mux.events import Event as MuxEvent
 from tunnel.core.mux.events import StreamData, StreamEnded, StreamReset
 from tunnel.core.mux.session import Session
 from tunnel.drive.link import Link
-from tunnel.observe.events import Event, ExchangeDone, NameGranted, SessionOpened
+from tunnel.observe.events import Event, ExchangeDone, NameGranted, ServerReady, SessionOpened
 from tunnel.server.hub import Hub
 
 _FINDINGS_MAX: Final = 20
@@ -38,6 +39,8 @@ class Watch:
         self._holders: Final[dict[str, int]] = {}
         self._fences: Final[dict[tuple[int, str], float]] = {}
         self._turns = 0
+        self.is_up: Final = asyncio.Event()
+        """The server accepts."""
 
     def found(self, finding: str) -> None:
         """Note a breach."""
@@ -57,7 +60,9 @@ class Watch:
         """Hear what the server says of itself."""
         if not isinstance(event, ExchangeDone):
             self._kernel.say(f"server {type(event).__name__} {_plain(event)}")
-        if isinstance(event, SessionOpened):
+        if isinstance(event, ServerReady):
+            self.is_up.set()
+        elif isinstance(event, SessionOpened):
             self._agents[event.session] = self._agent_of(event.peer.rpartition(":")[0])
         elif isinstance(event, NameGranted):
             agent = self._agents.get(event.session, -1)

@@ -2,45 +2,30 @@
 
 import asyncio
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
 import anyio
-from tests.simulation.exchange import Conduct, Deed, Exchange, Framing, draw
+from tests.simulation.exchange import Exchange, draw, probe
 from tests.simulation.faults import Faults
 from tests.simulation.judge import judge, judge_drain
-from tests.simulation.kernel import HOST, Endless, Kernel, Stuck
+from tests.simulation.kernel import Endless, Kernel, Stuck
 from tests.simulation.loop import SimLoop
+from tests.simulation.parties import DOMAIN, PUBLIC_PORT, RECOVERY_SECONDS, SERVER, Parties, first_of
 from tests.simulation.plan import Plan
-from tests.simulation.services import LocalService
-from tests.simulation.sockets import PRODUCT, System
-from tests.simulation.state import minted, prepared_state, real_identity
+from tests.simulation.sockets import PRODUCT, Failing, System
+from tests.simulation.state import prepared_state
 from tests.simulation.surroundings import surrounded
 from tests.simulation.visitors import Visitor
 from tests.simulation.watch import Watch
 
-from tunnel.agent.end import AgentEnd
-from tunnel.agent.run import run_agent
-from tunnel.agent.settings import AgentSettings
-from tunnel.agent.settings import LocalService as Target
-from tunnel.core.base.outcome import Outcome
-from tunnel.core.link.messages import Keep
-from tunnel.drive.address import Address
 from tunnel.observe.escapes import escape_stories, handler_escapes_total
-from tunnel.observe.events import AgentReady, Event
-from tunnel.server.end import ServerEnd
-from tunnel.server.run import serve
-from tunnel.server.settings import CertificateFiles, ServerSettings
 
-SERVER: Final = "10.0.0.1"
-PUBLIC_PORT, AGENTS_PORT, LOCAL_PORT = 80, 8443, 3000
-DOMAIN: Final = "tunnel.test"
-RECOVERY_SECONDS: Final = 90.0
-"""After the last fault: heartbeat deadline, longest pause between two dials, handshake, and room."""
 _ENDING_SECONDS: Final = 60.0
 """How long the whole may take to end once it is told to: grace, goodbyes and last words."""
 _LOOKS: Final = 400
+_STRAGGLERS: Final = 20
 _SETTLING_SECONDS: Final = 3.0
 """What the last words of a visitor that left may take to reach the server."""
 
@@ -65,16 +50,17 @@ class Run:
         return not self.findings
 
 
-def run(plan: Plan, *, fails_at: int = 0, fails_on: bool = False, error: Exception | None = None) -> Run:
-    """Run one world to its end."""
+def run(plan: Plan, failing: Failing | None = None, state: Path | None = None) -> Run:
+    """Run one world to its end, with one point failing if asked for, on a state directory of its own if given."""
     prepared_state()  # made once a process: it must not draw from the randomness of the run that needs it first
     kernel = Kernel(plan.seed, plan.weather, tells_content=not plan.has_real_tls)
     kernel.names[DOMAIN] = SERVER
     system = System(kernel)
-    system.points.fails_at, system.points.fails_on, system.points.error = fails_at, fails_on, error
+    if failing is not None:
+        system.points.fail(failing)
     watch = Watch(kernel, plan.limits, lambda host: int(host.rpartition(".")[2]) if host.startswith("10.0.1.") else -1)
     escapes = handler_escapes_total()
-    world = World(plan, kernel, system, watch)
+    world = World(plan, kernel, system, watch, state)
     with watch.watching(), surrounded(system, plan.seed, has_real_tls=plan.has_real_tls):
         loop = SimLoop(system, plan.seed)
         loop.sim_selector.watch = watch.look
@@ -95,46 +81,16 @@ def run(plan: Plan, *, fails_at: int = 0, fails_on: bool = False, error: Excepti
 
 
 @final
-class AgentLog:
-    """What one agent says of itself."""
-
-    def __init__(self, kernel: Kernel, number: int) -> None:
-        self._kernel: Final = kernel
-        self._number: Final = number
-        self.is_ready: Final = asyncio.Event()
-
-    def emit(self, event: Event) -> None:
-        """Keep what matters."""
-        self._kernel.say(f"agent {self._number} {type(event).__name__} {str(event)[:160]}")
-        if isinstance(event, AgentReady):
-            self.is_ready.set()
-
-
-@final
-@dataclass(slots=True)
-class Agent:
-    """One running agent."""
-
-    number: int
-    host: str
-    name: str
-    log: AgentLog
-    stop: asyncio.Event
-    task: "asyncio.Task[Outcome[None, AgentEnd]]"
-    service: LocalService
-
-
-@final
 class World:
     """Everything of one run, inside the simulated loop."""
 
-    def __init__(self, plan: Plan, kernel: Kernel, system: System, watch: Watch) -> None:
+    def __init__(self, plan: Plan, kernel: Kernel, system: System, watch: Watch, state: Path | None) -> None:
         self.plan: Final = plan
         self.kernel: Final = kernel
         self.system: Final = system
         self.watch: Final = watch
         self.random: Final = random.Random(f"{plan.seed}/world")
-        self.agents: Final[list[Agent]] = []
+        self._state: Final = state
         self._numbers = 0
         self._stopped_at = 0.0
 
@@ -142,108 +98,94 @@ class World:
         """Begin, be visited under faults, recover, end."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop)
-        points = self.system.points
         PRODUCT.clear()
         PRODUCT.update({SERVER, *(f"10.0.1.{number}" for number in range(8))})
-        state, token = prepared_state(), minted()
-        points.is_on = True
-        stop = asyncio.Event()
-        server = self._serve(loop, state, stop)
+        self.system.points.is_on = True
+        parties = Parties(loop, self.plan, self.kernel, self.watch, self._state)
+        await self._begin(parties)
+        await self._be_visited(loop, parties)
+        await self._end(loop, parties)
+
+    async def _begin(self, parties: Parties) -> None:
+        """All parties up. Where a point fails one may refuse to begin, in an orderly way, and is then begun again."""
+        points = self.system.points
+        if not await parties.server_up():
+            if not points.fails_at:
+                self.watch.found(f"the server does not come up: {parties.server}")
+            points.is_on = False
+            parties.serve_again()
+            await parties.server_up()
         for number in range(self.plan.agents):
-            self._agent(loop, state, token, number, f"name{number}")
-        await self._be_visited(loop, state, token, stop, server)
-        points.is_on = False
-        await self._end(loop, stop, server)
+            agent = parties.begin(number, f"name{number}")
+            if await first_of(agent.log.is_ready, agent.task):
+                continue
+            if not points.fails_at:
+                self.watch.found(f"agent {number} does not come up: {agent.task}")
+            points.is_on = False
+            if agent.task.done():
+                parties.begin_again(agent)
+            await first_of(agent.log.is_ready, agent.task)
 
-    def _serve(self, loop: SimLoop, state: Path, stop: asyncio.Event) -> "asyncio.Task[Outcome[None, ServerEnd]]":
-        public, agents = Address(SERVER, PUBLIC_PORT), Address(SERVER, AGENTS_PORT)
-        settings = ServerSettings(DOMAIN, public, agents, state, limits=self.plan.limits)
-        if self.plan.has_real_tls:
-            settings = replace(settings, certificates=(CertificateFiles(real_identity()[0]),))
-        before = HOST.set(SERVER)
-        task = loop.create_task(serve(settings, self.watch, stop))
-        HOST.reset(before)
-        return task
-
-    def _agent(self, loop: SimLoop, state: Path, token: bytes, number: int, name: str) -> Agent:
-        host = f"10.0.1.{number}"
-        service = LocalService(loop, number, host, LOCAL_PORT, self.watch.exchange_of, self.watch.found)
-        service.start()
-        log, stop = AgentLog(self.kernel, number), asyncio.Event()
-        settings = AgentSettings(
-            server=Address(DOMAIN, AGENTS_PORT),
-            local=Target(Address(host, LOCAL_PORT)),
-            name=name,
-            token=token,
-            host_header=Keep(),
-            ca=real_identity()[1] if self.plan.has_real_tls else state / "ca.pem",
-            limits=self.plan.limits,
-            requests_shown=self.random.random() < 0.5,
-        )
-        before = HOST.set(host)
-        task = loop.create_task(run_agent(settings, log, stop))
-        HOST.reset(before)
-        agent = Agent(number, host, name, log, stop, task, service)
-        self.agents.append(agent)
-        return agent
-
-    async def _be_visited(
-        self, loop: SimLoop, state: Path, token: bytes, stop: asyncio.Event, server: "asyncio.Task[object]"
-    ) -> None:
+    async def _be_visited(self, loop: SimLoop, parties: Parties) -> None:
         plan = self.plan
-        for agent in self.agents:
-            await self._one_of(agent.log.is_ready, agent.task)
-            if not agent.log.is_ready.is_set():
-                self.watch.found(f"agent {agent.number} does not come up: {agent.task}")
-        hosts, services = [agent.host for agent in self.agents], [agent.service for agent in self.agents]
-        faults = Faults(self.kernel, self.system, self.random, SERVER, hosts, services)
-        visits = self._visitors(loop, [agent.name for agent in self.agents])
+        faults = Faults(self.kernel, self.system, self.random, SERVER, parties.agents)
+        visits = self._visitors(loop, [agent.name for agent in parties.agents])
         troubles = loop.create_task(faults.happen(plan.faults, plan.spread))
         if plan.rivals:
             await asyncio.sleep(self.random.random() * plan.spread)
-            rival = self._agent(loop, state, token, len(self.agents), self.agents[0].name)
-            await self._one_of(rival.log.is_ready, rival.task)
+            rival = parties.begin(len(parties.agents), parties.agents[0].name)
+            await first_of(rival.log.is_ready, rival.task)
         if plan.is_stopped_early:
-            await self._stop_early(loop, stop)
+            await self._stop_early(loop, parties)
         await asyncio.wait([*visits, troubles])
         for task in (*visits, troubles):
             task.result()
+        self.system.points.is_on = False
         faults.heal()
-        await asyncio.sleep(_SETTLING_SECONDS)
+        await self._settle()
         self._judge()
-        if not plan.is_stopped_early:
-            await self._recover(loop)
-        if server.done() and not plan.is_stopped_early:
-            self.watch.found(f"the server ended by itself: {server.result()}")
+        if plan.is_stopped_early:
+            return
+        if parties.server.done():
+            self.watch.found(f"the server ended by itself: {parties.server.result()}")
+        for agent in parties.agents:
+            if self.system.points.fails_at and agent.task.done():
+                parties.begin_again(agent)
+        await self._recover(loop, parties)
 
     def _visitors(self, loop: SimLoop, names: list[str]) -> "list[asyncio.Task[None]]":
         visits = []
         for number in range(self.plan.visitors):
             chosen = [self._exchange(self.random.choice(names)) for _ in range(self.plan.exchanges_each)]
+            for each in chosen:
+                each.visitor = number
             visits.append(loop.create_task(self._visit(loop, f"10.0.2.{number}", chosen)))
         return visits
 
-    async def _stop_early(self, loop: SimLoop, stop: asyncio.Event) -> None:
+    async def _stop_early(self, loop: SimLoop, parties: Parties) -> None:
         """At a moment at which something runs, if there is one."""
         await asyncio.sleep(self.random.random() * self.plan.spread)
         for _ in range(_LOOKS):
             if not any(each.seen_at and not each.ended_at for each in self.watch.exchanges.values()):
                 await asyncio.sleep(0.005)
         self._stopped_at = loop.time()
-        stop.set()
+        parties.stop.set()
+
+    async def _settle(self) -> None:
+        """Until the server has heard of visitors that left; of those that ended softly only their deadline tells."""
+        for _ in range(_STRAGGLERS):
+            await asyncio.sleep(_SETTLING_SECONDS)
+            if all(each.outcomes or each.status < 101 for each in self.watch.exchanges.values()):
+                break
 
     def _judge(self) -> None:
         plan = self.plan
         harmless = not any(name.startswith(("visitor", "pause")) for name in plan.faults)
         for exchange in list(self.watch.exchanges.values()):
-            judge(exchange, self.watch.found, is_calm=plan.is_calm, visitors_are_safe=harmless)
+            is_cut = bool(self._stopped_at) and exchange.ended_at >= self._stopped_at + plan.limits.grace_seconds
+            judge(exchange, self.watch.found, is_calm=plan.is_calm, visitors_are_safe=harmless and not is_cut)
             if self._stopped_at and not plan.faults and not plan.rivals:
                 judge_drain(exchange, self.watch.found, self._stopped_at, plan.limits.grace_seconds)
-
-    async def _one_of(self, event: asyncio.Event, task: "asyncio.Task[Outcome[None, AgentEnd]]") -> None:
-        waiting = asyncio.ensure_future(event.wait())
-        await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED, timeout=RECOVERY_SECONDS)
-        waiting.cancel()
 
     def _exchange(self, name: str) -> Exchange:
         self._numbers += 1
@@ -251,35 +193,21 @@ class World:
         self.watch.exchanges[made.number] = made
         return made
 
-    async def _visit(self, loop: SimLoop, host: str, exchanges: list[Exchange]) -> None:
-        await asyncio.sleep(self.random.random() * self.plan.spread)
+    async def _visit(self, loop: SimLoop, host: str, exchanges: list[Exchange], *, is_soon: bool = False) -> None:
+        if not is_soon:
+            await asyncio.sleep(self.random.random() * self.plan.spread)
         visitor = Visitor(loop, host, (SERVER, PUBLIC_PORT), exchanges, self.watch.found, self.watch.fenced_at)
         await visitor.run()
 
-    async def _recover(self, loop: SimLoop) -> None:
+    async def _recover(self, loop: SimLoop, parties: Parties) -> None:
         """No fault is left: within bounded time every name whose agent runs is served, and all is at rest."""
         deadline = loop.time() + RECOVERY_SECONDS
-        for agent in self.agents:
+        for agent in parties.agents:
             while not agent.task.done():
-                probe = self._exchange(agent.name)
-                plain = Exchange(
-                    probe.number,
-                    agent.name,
-                    "POST",
-                    5000,
-                    300_000,
-                    Framing.LENGTH,
-                    Framing.CHUNKED,
-                    Deed.ANSWER,
-                    Conduct.PLAIN,
-                    65_536,
-                    0.0,
-                    is_probe=True,
-                )
-                self.watch.exchanges[probe.number] = plain
-                await Visitor(
-                    loop, "10.0.3.1", (SERVER, PUBLIC_PORT), [plain], self.watch.found, self.watch.fenced_at
-                ).run()
+                self._numbers += 1
+                plain = probe(self._numbers, agent.name)
+                self.watch.exchanges[plain.number] = plain
+                await self._visit(loop, "10.0.3.1", [plain], is_soon=True)
                 if plain.is_whole and plain.status == 200 and plain.outcomes == ["ok"]:
                     break
                 if loop.time() > deadline:
@@ -294,24 +222,23 @@ class World:
             if hub.visits:
                 self.watch.found(f"{len(hub.visits)} public connections at rest")
 
-    async def _end(self, loop: SimLoop, stop: asyncio.Event, server: "asyncio.Task[Outcome[None, ServerEnd]]") -> None:
-        first = self.random.random() < 0.5
-        if first:
-            stop.set()
-            await asyncio.wait([server], timeout=_ENDING_SECONDS)
-        for agent in self.agents:
+    async def _end(self, loop: SimLoop, parties: Parties) -> None:
+        if self.random.random() < 0.5:
+            parties.stop.set()
+            await asyncio.wait([parties.server], timeout=_ENDING_SECONDS)
+        for agent in parties.agents:
             agent.stop.set()
-        stop.set()
-        tasks: list[asyncio.Task[object]] = [server, *(agent.task for agent in self.agents)]
+        parties.stop.set()
+        tasks = parties.tasks()
         _, pending = await asyncio.wait(tasks, timeout=_ENDING_SECONDS)
         if pending:
             self.watch.found(f"not ended after {_ENDING_SECONDS:.0f} s: {pending}")
             for task in pending:
                 task.cancel()
             await asyncio.wait(pending)
-        for agent in self.agents:
+        for agent in parties.agents:
             await agent.service.stop()
-        for task in tasks:
+        for task in (*tasks, *parties.ended):
             if not task.cancelled() and task.exception() is not None:
                 self.watch.found(f"an exception came out: {task.exception()!r}")
         await asyncio.sleep(1.0)

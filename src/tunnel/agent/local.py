@@ -19,7 +19,7 @@ from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
 from tunnel.drive.reading import read_buffer
-from tunnel.drive.transport import stream_transport
+from tunnel.drive.transport import close_once, stream_transport
 from tunnel.observe.escapes import note_escape
 from tunnel.observe.events import EventSink, ExchangeDone, LocalUnreachable
 
@@ -364,7 +364,7 @@ class LocalPipe:
         elif abort:
             transport.abort()
         else:
-            transport.close()
+            close_once(transport)
             self._alarm.set_by(Instant(monotonic() + self._ground.limits.goodbye_seconds_max))
 
     def _note_left(self) -> None:

@@ -26,7 +26,7 @@ from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.joining import joined
 from tunnel.drive.tls import speaks_tunnel
-from tunnel.drive.transport import keep_unsent_below, stream_transport
+from tunnel.drive.transport import close_once, keep_unsent_below, stream_transport
 
 _WRITE_HIGH_BYTES: Final = 256 * 1024
 _WRITE_LOW_BYTES: Final = 64 * 1024
@@ -191,7 +191,7 @@ class Link:
             return
         self._flush_now()
         if self._transport is not None:
-            self._transport.close()
+            close_once(self._transport)
         self._end(reason)
 
     def abort_session(self) -> None:

@@ -16,6 +16,12 @@ def stream_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:
     return cast("asyncio.Transport", transport)
 
 
+def close_once(transport: asyncio.Transport) -> None:
+    """Close it, unless that has begun: at a second close asyncio's TLS transport forgets what an abort would end."""
+    if not transport.is_closing():
+        transport.close()
+
+
 def unsent_bytes(transport: asyncio.Transport) -> int:
     """Bytes written that the peer's machine has not acknowledged, those in the kernel's send queue included.
 

@@ -35,7 +35,7 @@ from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
-from tunnel.drive.transport import stream_transport, unsent_bytes
+from tunnel.drive.transport import close_once, stream_transport, unsent_bytes
 from tunnel.server.hub import Hub
 from tunnel.server.telling import event_of
 from tunnel.server.throttle import Throttle
@@ -423,7 +423,7 @@ class PublicConnection:
             return
         if not abort:
             self._has_taken()
-            transport.close()
+            close_once(transport)
             return
         sock: object = transport.get_extra_info("socket")
         if sock is not None and hasattr(sock, "setsockopt"):

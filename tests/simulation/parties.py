@@ -1,0 +1,149 @@
+"""The product's parties in one world: a server, and agents with their local services; each can be begun again."""
+
+import asyncio
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, final
+
+from tests.simulation.kernel import HOST, Kernel
+from tests.simulation.loop import SimLoop
+from tests.simulation.plan import Plan
+from tests.simulation.services import LocalService
+from tests.simulation.state import minted, prepared_state, real_identity
+from tests.simulation.watch import Watch
+
+from tunnel.agent.end import AgentEnd
+from tunnel.agent.run import run_agent
+from tunnel.agent.settings import AgentSettings
+from tunnel.agent.settings import LocalService as Target
+from tunnel.core.base.outcome import Outcome
+from tunnel.core.link.messages import Keep
+from tunnel.drive.address import Address
+from tunnel.observe.events import AgentReady, Event
+from tunnel.server.end import ServerEnd
+from tunnel.server.run import serve
+from tunnel.server.settings import CertificateFiles, ServerSettings
+
+SERVER: Final = "10.0.0.1"
+PUBLIC_PORT, AGENTS_PORT, LOCAL_PORT = 80, 8443, 3000
+DOMAIN: Final = "tunnel.test"
+RECOVERY_SECONDS: Final = 90.0
+"""After the last fault: heartbeat deadline, longest pause between two dials, handshake, and room."""
+
+
+@final
+class AgentLog:
+    """What one agent says of itself."""
+
+    def __init__(self, kernel: Kernel, number: int) -> None:
+        self._kernel: Final = kernel
+        self._number: Final = number
+        self.is_ready: Final = asyncio.Event()
+
+    def emit(self, event: Event) -> None:
+        """Keep what matters."""
+        self._kernel.say(f"agent {self._number} {type(event).__name__} {str(event)[:160]}")
+        if isinstance(event, AgentReady):
+            self.is_ready.set()
+
+
+@final
+@dataclass(slots=True)
+class Agent:
+    """One running agent."""
+
+    number: int
+    host: str
+    name: str
+    log: AgentLog
+    stop: asyncio.Event
+    task: "asyncio.Task[Outcome[None, AgentEnd]]"
+    service: LocalService
+
+
+@final
+class Parties:
+    """Begins them, and knows which run."""
+
+    def __init__(self, loop: SimLoop, plan: Plan, kernel: Kernel, watch: Watch, state: Path | None) -> None:
+        self._loop: Final = loop
+        self._plan: Final = plan
+        self._kernel: Final = kernel
+        self._watch: Final = watch
+        self._random: Final = random.Random(f"{plan.seed}/parties")
+        self._state: Final = state or prepared_state()
+        self._token: Final = minted()
+        self.stop: Final = asyncio.Event()
+        self.agents: Final[list[Agent]] = []
+        self.ended: Final[list[asyncio.Task[object]]] = []
+        """Tasks of parties that were begun again since."""
+        self.server: asyncio.Task[Outcome[None, ServerEnd]] = self._serve()
+
+    def _serve(self) -> "asyncio.Task[Outcome[None, ServerEnd]]":
+        public, agents = Address(SERVER, PUBLIC_PORT), Address(SERVER, AGENTS_PORT)
+        settings = ServerSettings(DOMAIN, public, agents, self._state, limits=self._plan.limits)
+        if self._plan.has_real_tls:
+            settings = replace(settings, certificates=(CertificateFiles(real_identity()[0]),))
+        before = HOST.set(SERVER)
+        task = self._loop.create_task(serve(settings, self._watch, self.stop))
+        HOST.reset(before)
+        return task
+
+    async def server_up(self) -> bool:
+        """Whether the server accepts, once that is known."""
+        return await first_of(self._watch.is_up, self.server)
+
+    def serve_again(self) -> None:
+        """Begin the server again, which had ended."""
+        self._kernel.say(f"the server ended: {self.server.result()}; it is begun again")
+        self.ended.append(self.server)
+        self.server = self._serve()
+
+    def begin(self, number: int, name: str) -> Agent:
+        """A new agent, with a local service of its own."""
+        host = f"10.0.1.{number}"
+        service = LocalService(self._loop, number, host, LOCAL_PORT, self._watch.exchange_of, self._watch.found)
+        service.start()
+        log, stop = AgentLog(self._kernel, number), asyncio.Event()
+        agent = Agent(number, host, name, log, stop, self._run(number, name, log, stop), service)
+        self.agents.append(agent)
+        return agent
+
+    def begin_again(self, agent: Agent) -> None:
+        """Begin an agent again, which had ended."""
+        self._kernel.say(f"agent {agent.number} ended: {agent.task.result()}; it is begun again")
+        self.ended.append(agent.task)
+        agent.log = AgentLog(self._kernel, agent.number)
+        agent.task = self._run(agent.number, agent.name, agent.log, agent.stop)
+
+    def _run(
+        self, number: int, name: str, log: AgentLog, stop: asyncio.Event
+    ) -> "asyncio.Task[Outcome[None, AgentEnd]]":
+        host = f"10.0.1.{number}"
+        settings = AgentSettings(
+            server=Address(DOMAIN, AGENTS_PORT),
+            local=Target(Address(host, LOCAL_PORT)),
+            name=name,
+            token=self._token,
+            host_header=Keep(),
+            ca=real_identity()[1] if self._plan.has_real_tls else self._state / "ca.pem",
+            limits=self._plan.limits,
+            requests_shown=self._random.random() < 0.5,
+        )
+        before = HOST.set(host)
+        task = self._loop.create_task(run_agent(settings, log, stop))
+        HOST.reset(before)
+        return task
+
+    def tasks(self) -> "list[asyncio.Task[object]]":
+        """Of all that run."""
+        return [self.server, *(agent.task for agent in self.agents)]
+
+
+async def first_of(event: asyncio.Event, task: "asyncio.Task[object]") -> bool:
+    """Wait for an event, or for the task that would bring it about to end without; whether it came."""
+    waiting = asyncio.ensure_future(event.wait())
+    await asyncio.wait([waiting, task], return_when=asyncio.FIRST_COMPLETED, timeout=RECOVERY_SECONDS)
+    waiting.cancel()
+    return event.is_set()
