@@ -178,7 +178,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(("given", "other"), [("--cert", "--key"), ("--key", "--cert")])
 def test_a_certificate_and_its_key_come_together(given: str, other: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*SERVER_ARGUMENTS, given, "f.pem"], NOBODY) == ExitCode.USAGE
-    assert capsys.readouterr().err == f"tunnel: {given} needs {other}: a certificate and its key come together\n"
+    assert capsys.readouterr().err == f"tunnel: {given} needs {other}: the two come together\n"
 
 
 def test_a_demo_is_told_what_it_cannot_expose(capsys: pytest.CaptureFixture[str]) -> None:

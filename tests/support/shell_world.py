@@ -23,6 +23,9 @@ from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Outcome, Success, value_of
 from tunnel.core.base.partial import public_key_of
 from tunnel.core.link.messages import HostHeader, Keep
+from tunnel.core.policy.ip import Block
+from tunnel.core.policy.rules import OPEN, OPEN_TO_ALL, Policy, ServerPolicy
+from tunnel.core.proxy.header import ProxyVersion
 from tunnel.core.token.codec import encode_token, key_id_of
 from tunnel.core.token.token import AccountId, EndpointKind, NamePattern, Token, TokenId
 from tunnel.drive.address import Address
@@ -139,6 +142,8 @@ class World:
         is_ready: bool = True,
         ca: Path | None = None,
         keylog: Path | None = None,
+        policy: Policy = OPEN,
+        proxy_protocol: ProxyVersion | None = None,
     ) -> AsyncIterator[RunningAgent]:
         """An agent that exposes `local`; its name is served when this begins, unless `is_ready` is False."""
         stop, log = asyncio.Event(), Log()
@@ -151,6 +156,8 @@ class World:
             ca=ca or self.authority,
             limits=limits or self.limits,
             keylog=keylog,
+            policy=policy,
+            proxy_protocol=proxy_protocol,
         )
         granted = len(self.log.all(NameGranted))
         task = asyncio.create_task(run_agent(settings, log, stop))
@@ -221,11 +228,15 @@ async def world(
     certificates: tuple[CertificateFiles, ...] = (),
     *,
     keylog: Path | None = None,
+    policy: ServerPolicy = OPEN_TO_ALL,
+    proxy_from: tuple[Block, ...] = (),
 ) -> AsyncIterator[World]:
     """A server with everything it needs, and the proof that it ends without a trace."""
     async with nothing_left():
         limits = limits or Limits(grace_seconds=5.0)
-        running = await started(state, limits, certificates=certificates, keylog=keylog)
+        running = await started(
+            state, limits, certificates=certificates, keylog=keylog, policy=policy, proxy_from=proxy_from
+        )
         try:
             yield running
         finally:
@@ -244,12 +255,22 @@ async def started(
     *,
     certificates: tuple[CertificateFiles, ...] = (),
     keylog: Path | None = None,
+    policy: ServerPolicy = OPEN_TO_ALL,
+    proxy_from: tuple[Block, ...] = (),
 ) -> World:
     """A server that accepts; whoever asks for it ends it."""
     stop, log = asyncio.Event(), Log()
     anywhere = Address(LOOPBACK, 0)
     settings = ServerSettings(
-        DOMAIN, public or anywhere, agents or anywhere, state, certificates, limits=limits, keylog=keylog
+        DOMAIN,
+        public or anywhere,
+        agents or anywhere,
+        state,
+        certificates,
+        limits=limits,
+        keylog=keylog,
+        policy=policy,
+        proxy_from=proxy_from,
     )
     task = asyncio.create_task(serve(settings, log, stop))
     ready = asyncio.ensure_future(log.next(ServerReady))

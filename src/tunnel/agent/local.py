@@ -13,6 +13,7 @@ from tunnel.core.base.ids import EndpointId, Instant, StreamId
 from tunnel.core.base.limits import READ_BYTES
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.link.preface import PrefaceReader, StreamPreface, StreamReply, encode_reply
+from tunnel.core.proxy.writer import proxy_header_bytes
 from tunnel.core.relay.tap import Tap
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.callbacks import Callbacks
@@ -55,6 +56,7 @@ class LocalGround:
         self, settings: AgentSettings, tls: ssl.SSLContext | None, events: EventSink, loop: asyncio.AbstractEventLoop
     ) -> None:
         self.service: Final = settings.local
+        self.proxy_protocol: Final = settings.proxy_protocol
         self.limits: Final = settings.limits
         self.requests_shown: Final = settings.requests_shown
         self.tls: Final = tls
@@ -90,6 +92,8 @@ class LocalPipe:
         self._tap: Final = Tap(ground.limits) if ground.requests_shown else None
         self._preface: Final = PrefaceReader()
         self._state = _State.PREFACE
+        self._hello = b""
+        """What the local service is told before anything of the visitor."""
         self._held: list[bytes] = []
         """What came before the local connection stood; the stream's window bounds it, for its credit waits."""
         self._owed = 0
@@ -153,6 +157,8 @@ class LocalPipe:
         self._transport = stream
         stream.set_write_buffer_limits(high=READ_BYTES)
         self._state = _State.PIPING
+        if self._hello:
+            stream.write(self._hello)
         self._link.send(self._stream, encode_reply(StreamReply.CONNECTED))
         held, self._held = b"".join(self._held), []
         if held:
@@ -237,7 +243,10 @@ class LocalPipe:
         if not self._host.exposes(preface.endpoint):
             self._refuse(StreamReply.UNKNOWN_ENDPOINT)
             return
-        rest = self._preface.take_rest()
+        version, rest = self._ground.proxy_protocol, self._preface.take_rest()
+        if version is not None:
+            visitor, public = (preface.address, preface.port), (preface.public_address, preface.public_port)
+            self._hello = proxy_header_bytes(version, *visitor, *public)
         if rest:
             self._held.append(rest)
         self._state = _State.CONNECTING

@@ -6,6 +6,8 @@ from typing import final
 
 from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
 from tunnel.core.link.messages import HostHeader
+from tunnel.core.policy.rules import OPEN, Policy
+from tunnel.core.proxy.header import ProxyVersion
 from tunnel.drive.address import Address
 
 
@@ -33,3 +35,7 @@ class AgentSettings:
     limits: Limits = DEFAULT_LIMITS
     requests_shown: bool = True
     keylog: Path | None = None
+    policy: Policy = OPEN
+    """What the server is to ask of visitors before it passes them on."""
+    proxy_protocol: ProxyVersion | None = None
+    """How the local service is told who a connection is from."""

@@ -111,7 +111,9 @@ class Uplink:
             return
         self._control = value_of(opened)
         self._conversation.hello(self._settings.token, self._instance, SOFTWARE)
-        self._conversation.expose(EndpointKind.HTTP, self._name, self._settings.host_header)
+        self._conversation.expose(
+            EndpointKind.HTTP, self._name, self._settings.host_header, policy=self._settings.policy
+        )
         self._alarm.set_by(self._conversation.next_deadline() or now)
         self._say()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias, final
 from typing_extensions import override
 
 from tunnel.cli.exits import EXIT_HELP, ExitCode
+from tunnel.cli.policies import PolicyFlags, add_policy_flags
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -26,6 +27,12 @@ _HOST_HEADER: Final = "what the local service sees as Host: keep (the default), 
 _KEYLOG: Final = "append the keys of TLS to this file, to read captures in Wireshark; for debugging only"
 _CERTIFICATE: Final = (
     "certificate chain (PEM) instead of a development one; again, each with its --key, for one more, chosen by name"
+)
+_SIGN_IN_SAID_ALOUD: Final = (
+    "a password on the command line can be read by every user of this machine; give it by --basic-auth-file F"
+)
+_TRUST_PROXY: Final = (
+    "connections from such addresses begin with a PROXY protocol header, which says who the visitor is (repeatable)"
 )
 _JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
 
@@ -66,6 +73,7 @@ class ServerCommand:
     workers: str | None = None
     typed: tuple[str, ...] = ()
     """The arguments themselves, for the workers."""
+    trust_proxy: tuple[str, ...] = ()
 
 
 @final
@@ -92,6 +100,7 @@ class HttpCommand:
     keylog: str | None
     config: str | None
     output: Output
+    policy: PolicyFlags
 
 
 @final
@@ -160,6 +169,15 @@ class _Typed(Namespace):
     ca: str | None = None
     local_ca: str | None = None
     host_header: str | None = None
+    trust_proxy: list[str] | None = None
+    rate: str | None = None
+    burst: str | None = None
+    concurrent: str | None = None
+    bandwidth: str | None = None
+    allow_ip: list[str] | None = None
+    deny_ip: list[str] | None = None
+    basic_auth_file: str | None = None
+    proxy_protocol: str | None = None
     ttl: str = DEFAULT_TTL
     account: str = DEFAULT_ACCOUNT
     out: str | None = None
@@ -180,13 +198,14 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             places = (typed.domain, typed.public, typed.agents, typed.state)
             certificates = (tuple(typed.cert or ()), tuple(typed.key or ()))
             files = (*certificates, typed.keylog, typed.config)
-            return ServerCommand(*places, *files, output, typed.workers, tuple(arguments))
+            upstreams = tuple(typed.trust_proxy or ())
+            return ServerCommand(*places, *files, output, typed.workers, tuple(arguments), upstreams)
         case "reload":
             return ReloadCommand(typed.state, typed.config)
         case "http":
             names = (typed.target, typed.name, typed.server, typed.token_file)
             trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
-            return HttpCommand(*names, *trust, typed.config, output)
+            return HttpCommand(*names, *trust, typed.config, output, _policy_flags(typed))
         case "mint":
             return MintCommand(typed.state or "", typed.name or "", typed.ttl, typed.account, typed.out)
         case "explain":
@@ -195,6 +214,19 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             return CheckCommand(typed.file)
         case _:
             return VersionCommand()
+
+
+def _policy_flags(typed: _Typed) -> PolicyFlags:
+    return PolicyFlags(
+        typed.rate,
+        typed.burst,
+        typed.concurrent,
+        typed.bandwidth,
+        tuple(typed.allow_ip or ()),
+        tuple(typed.deny_ip or ()),
+        typed.basic_auth_file,
+        typed.proxy_protocol,
+    )
 
 
 @final
@@ -216,6 +248,17 @@ class _RefuseSecret(Action):
         self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
     ) -> None:
         parser.error(_SAID_ALOUD)
+
+
+@final
+class _RefusePassword(Action):
+    """Likewise for `--basic-auth USER:PASSWORD`."""
+
+    @override
+    def __call__(
+        self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
+    ) -> None:
+        parser.error(_SIGN_IN_SAID_ALOUD)
 
 
 def _parser() -> ArgumentParser:
@@ -258,6 +301,7 @@ def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
     server.add_argument("--key", metavar="F", action="append", help="its private key (PEM)")
     server.add_argument("--workers", metavar="N", help="so many processes under a supervisor (default: one without)")
     server.add_argument("--keylog", metavar="F", help=_KEYLOG)
+    server.add_argument("--trust-proxy", metavar="BLOCK", action="append", help=_TRUST_PROXY)
     server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
     _add_output(server)
 
@@ -280,6 +324,9 @@ def _add_http(commands: "_SubParsersAction[_Parser]") -> None:
     http.add_argument("--ca", metavar="F", help="trust this authority (PEM) for the server instead of the system's")
     http.add_argument("--local-ca", metavar="F", help="trust this authority (PEM) for an https target")
     http.add_argument("--host-header", metavar="rewrite|keep|VALUE", help=_HOST_HEADER)
+    add_policy_flags(http)
+    http.add_argument("--basic-auth-file", metavar="F", help="ask visitors to sign in; holds user:password lines")
+    http.add_argument("--basic-auth", action=_RefusePassword, nargs="?", help=SUPPRESS)
     http.add_argument("--keylog", metavar="F", help=_KEYLOG)
     http.add_argument("--config", metavar="FILE", help="a config file; flags and environment override it")
     _add_output(http)

@@ -4,6 +4,8 @@
     [server]  domain, public, agents, state, cert, key, keylog, workers
     [agent]   server, name, token_file, ca, local_ca, host_header, keylog
     [[certificate]]  chain, key; as often as there are certificates
+    [policy]  of every address: address_rate, address_burst, address_concurrent, address_bandwidth;
+              of every endpoint: the same with endpoint_; of everybody: allow_ip, deny_ip
     [limits]  each name of `core/base/limits.py`
 
 Relative paths are relative to the file, not to where the command was typed.
@@ -17,6 +19,16 @@ from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, final
 
 from tunnel.cli.places import WORKERS_MAX, BadText, domain_of, listener_of, peer_of
+from tunnel.cli.policies import (
+    RatesAsked,
+    bandwidth_of,
+    blocks_among,
+    burst_of,
+    concurrent_of,
+    proxy_version_of,
+    rate_of,
+    rates_of,
+)
 from tunnel.cli.problems import (
     BadValue,
     CannotRead,
@@ -34,6 +46,9 @@ from tunnel.cli.problems import (
 from tunnel.cli.ranges import NEVER_MORE_THAN, range_of
 from tunnel.core.base.limits import DEFAULT_LIMITS, MIB, Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.policy.ip import Block
+from tunnel.core.policy.rules import OPEN_TO_ALL, Rates, ServerPolicy
+from tunnel.core.proxy.header import ProxyVersion
 from tunnel.drive.address import Address
 from tunnel.server.settings import CertificateFiles
 
@@ -44,10 +59,12 @@ CONFIG_BYTES_MAX: Final = 1 * MIB
 T = TypeVar("T")
 Table: TypeAlias = Mapping[str, object]
 
-_TABLES: Final = ("server", "agent", "certificate", "limits")
+_TABLES: Final = ("server", "agent", "certificate", "policy", "limits")
 _CERTIFICATE_KEYS: Final = ("chain", "key")
 _CERTIFICATES_MAX: Final = 1000
 """One server presents a handful; each costs two TLS contexts."""
+NUMBERS: Final = ("rate", "burst", "concurrent", "bandwidth")
+"""Ends of keys whose texts may be numbers."""
 _NEAR: Final = 0.6
 _WRITTEN_MAX: Final = 10**15
 
@@ -64,6 +81,7 @@ class ServerTable:
     cert: Path | None = None
     key: Path | None = None
     keylog: Path | None = None
+    proxy_from: tuple[Block, ...] | None = None
     workers: int | None = None
 
 
@@ -79,6 +97,14 @@ class AgentTable:
     local_ca: Path | None = None
     host_header: str | None = None
     keylog: Path | None = None
+    rate: int | None = None
+    burst: int | None = None
+    concurrent: int | None = None
+    bandwidth: int | None = None
+    allow_ip: tuple[Block, ...] | None = None
+    deny_ip: tuple[Block, ...] | None = None
+    basic_auth_file: Path | None = None
+    proxy_protocol: ProxyVersion | None = None
 
 
 @final
@@ -90,11 +116,17 @@ class Config:
     agent: AgentTable = AgentTable()
     limits: Limits = DEFAULT_LIMITS
     certificates: tuple[CertificateFiles, ...] = ()
+    policy: ServerPolicy = OPEN_TO_ALL
 
 
 LIMIT_NAMES: Final = tuple(field.name for field in fields(Limits))
 SERVER_KEYS: Final = tuple(field.name for field in fields(ServerTable))
 AGENT_KEYS: Final = tuple(field.name for field in fields(AgentTable))
+POLICY_KEYS: Final = (
+    *(f"{what}_{field.name}" for what in ("address", "endpoint") for field in fields(RatesAsked)),
+    "allow_ip",
+    "deny_ip",
+)
 
 
 def load_config(file: Path) -> Outcome[Config, Problems]:
@@ -150,6 +182,7 @@ class _Reading:
             self._agent(self._table(top, "agent")),
             self._limits(self._table(top, "limits")),
             self._certificates(top),
+            self._policy(self._table(top, "policy")),
         )
 
     def _check_version(self, top: Table) -> None:
@@ -183,6 +216,7 @@ class _Reading:
             cert=self._path(table, ("server", "cert")),
             key=self._path(table, ("server", "key")),
             keylog=self._path(table, ("server", "keylog")),
+            proxy_from=self._blocks(table, ("server", "proxy_from")),
             workers=self._count(table, ("server", "workers"), WORKERS_MAX),
         )
 
@@ -217,7 +251,48 @@ class _Reading:
             local_ca=self._path(table, ("agent", "local_ca")),
             host_header=self._text(table, ("agent", "host_header")),
             keylog=self._path(table, ("agent", "keylog")),
+            rate=self._checked(table, ("agent", "rate"), rate_of),
+            burst=self._checked(table, ("agent", "burst"), burst_of),
+            concurrent=self._checked(table, ("agent", "concurrent"), concurrent_of),
+            bandwidth=self._checked(table, ("agent", "bandwidth"), bandwidth_of),
+            allow_ip=self._blocks(table, ("agent", "allow_ip")),
+            deny_ip=self._blocks(table, ("agent", "deny_ip")),
+            basic_auth_file=self._path(table, ("agent", "basic_auth_file")),
+            proxy_protocol=self._checked(table, ("agent", "proxy_protocol"), proxy_version_of),
         )
+
+    def _policy(self, table: Table) -> ServerPolicy:
+        """What is asked of every address and every endpoint."""
+        self._check_keys(table, ("policy",), POLICY_KEYS)
+        return ServerPolicy(
+            address=self._rates(table, "address"),
+            endpoint=self._rates(table, "endpoint"),
+            allow=self._blocks(table, ("policy", "allow_ip")) or (),
+            deny=self._blocks(table, ("policy", "deny_ip")) or (),
+        )
+
+    def _rates(self, table: Table, what: str) -> Rates:
+        asked = RatesAsked(
+            rate=self._checked(table, ("policy", f"{what}_rate"), rate_of),
+            burst=self._checked(table, ("policy", f"{what}_burst"), burst_of),
+            concurrent=self._checked(table, ("policy", f"{what}_concurrent"), concurrent_of),
+            bandwidth=self._checked(table, ("policy", f"{what}_bandwidth"), bandwidth_of),
+        )
+        if f"{what}_burst" in table and f"{what}_rate" not in table:
+            self.problems.append(WrongType(("policy", f"{what}_rate"), "nothing", f"a rate for {what}_burst"))
+        return rates_of(asked)
+
+    def _blocks(self, table: Table, path: TomlPath) -> tuple[Block, ...] | None:
+        """The blocks of an array of texts."""
+        seen = table.get(path[-1])
+        if seen is None:
+            return None
+        if not isinstance(seen, list) or not all(isinstance(each, str) for each in seen):
+            self.problems.append(WrongType(path, _kind_of(seen), "an array of texts"))
+            return None
+        blocks, wrong = blocks_among(tuple(seen))
+        self.problems.extend(BadValue(path, text, bad.wanted) for text, bad in wrong)
+        return blocks
 
     def _limits(self, table: Table) -> Limits:
         self._check_keys(table, ("limits",), LIMIT_NAMES)
@@ -256,7 +331,7 @@ class _Reading:
         return seen
 
     def _checked(self, table: Table, path: TomlPath, parse: Callable[[str], Outcome[T, BadText]]) -> T | None:
-        text = self._text(table, path)
+        text = self._number_or_text(table, path) if path[-1].endswith(NUMBERS) else self._text(table, path)
         if text is None:
             return None
         parsed = parse(text)
@@ -273,6 +348,11 @@ class _Reading:
             self.problems.append(BadValue(path, text, "a path"))
             return None
         return self._directory / text
+
+    def _number_or_text(self, table: Table, path: TomlPath) -> str | None:
+        """A quantity as it would be typed: 50 without quotes is as good as "50/s"."""
+        seen = table.get(path[-1])
+        return _number_text(seen) if type(seen) is int or type(seen) is float else self._text(table, path)
 
     def _text(self, table: Table, path: TomlPath) -> str | None:
         seen = table.get(path[-1])

@@ -153,7 +153,7 @@ def describe(problem: Problem) -> str:
         case Missing(what=what, ways=ways):
             return f"no {what}: give {', '.join(ways[:-1])} or {ways[-1]}"
         case OnlyTogether(given=given, other=other):
-            return f"{given} needs {other}: a certificate and its key come together"
+            return f"{given} needs {other}: the two come together"
         case TooMany(one=one, other=other):
             return f"both {one} and {other} are set; keep one, so that it is clear which counts"
         case CannotRead(source=source, detail=detail):

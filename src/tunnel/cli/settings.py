@@ -12,10 +12,25 @@ from tunnel.agent.settings import AgentSettings, LocalService
 from tunnel.cli.arguments import HttpCommand, ReloadCommand, ServerCommand
 from tunnel.cli.config import AgentTable, Config, load_config
 from tunnel.cli.places import BadText, domain_of, host_header_of, listener_of, peer_of, target_of, workers_of
-from tunnel.cli.problems import BadArgument, Missing, OnlyTogether, Problem, Problems
+from tunnel.cli.policies import (
+    PolicyFlags,
+    RatesAsked,
+    bandwidth_of,
+    blocks_among,
+    burst_of,
+    concurrent_of,
+    proxy_version_of,
+    rate_of,
+    rates_of,
+    sign_ins_of,
+)
+from tunnel.cli.problems import BadArgument, CannotRead, Missing, OnlyTogether, Problem, Problems
 from tunnel.cli.tokens import token_of
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.link.messages import HostHeader
+from tunnel.core.policy.ip import Block
+from tunnel.core.policy.rules import BLOCKS_MAX, Policy, SignIn
+from tunnel.core.proxy.header import ProxyVersion
 from tunnel.core.route.name import describe as describe_name
 from tunnel.core.route.name import label_of
 from tunnel.server.settings import CertificateFiles, ServerSettings
@@ -38,6 +53,7 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
     state = gathering.needed("state directory", [("--state", command.state)], _path_of, table.state)
     certificates = gathering.certificates(command, config)
     keylog = gathering.optional([("--keylog", command.keylog)], _path_of, table.keylog)
+    proxy_from = gathering.blocks("--trust-proxy", command.trust_proxy, table.proxy_from)
     workers = gathering.optional([("--workers", command.workers)], workers_of, table.workers)
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
@@ -52,6 +68,8 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
             config.limits,
             keylog=keylog,
             requests_shown=is_shown,
+            policy=config.policy,
+            proxy_from=proxy_from,
             workers=workers or 0,
         )
     )
@@ -76,6 +94,11 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
     name = gathering.optional([("--name", command.name), ("name", table.name or None)], _label_of, None)
     ca = gathering.optional([("--ca", command.ca)], _path_of, table.ca)
     keylog = gathering.optional([("--keylog", command.keylog)], _path_of, table.keylog)
+    policy, proxy_protocol = gathering.policy(command.policy, table, name or "")
+    if proxy_protocol is not None and local is not None and local.tls:
+        gathering.problems.append(
+            BadArgument("--proxy-protocol", proxy_protocol.value, "of use with an https:// target")
+        )
     token = token_of(command.token_file, environment, table.token_file)
     if not isinstance(token, Success):
         gathering.problems.append(error_of(token))
@@ -94,6 +117,8 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
             config.limits,
             requests_shown=is_shown,
             keylog=keylog,
+            policy=policy,
+            proxy_protocol=proxy_protocol,
         )
     )
 
@@ -152,6 +177,39 @@ class _Gathering:
             self.problems.append(OnlyTogether(given, other))
         own = () if table.cert is None else (CertificateFiles(table.cert, table.key),)
         return (*own, *config.certificates)
+
+    def blocks(self, source: str, givens: tuple[str, ...], configured: tuple[Block, ...] | None) -> tuple[Block, ...]:
+        """The blocks that a repeated flag names, or those of the file."""
+        blocks, wrong = blocks_among(givens)
+        self.problems.extend(BadArgument(source, text, bad.wanted) for text, bad in wrong)
+        return blocks if givens else configured or ()
+
+    def policy(self, flags: PolicyFlags, table: AgentTable, name: str) -> tuple[Policy, ProxyVersion | None]:
+        """What an endpoint asks of its visitors, and how its local service is told of them."""
+        asked = RatesAsked(
+            self.optional([("--rate", flags.rate)], rate_of, table.rate),
+            self.optional([("--burst", flags.burst)], burst_of, table.burst),
+            self.optional([("--concurrent", flags.concurrent)], concurrent_of, table.concurrent),
+            self.optional([("--bandwidth", flags.bandwidth)], bandwidth_of, table.bandwidth),
+        )
+        if asked.burst is not None and flags.rate is None and table.rate is None:
+            self.problems.append(OnlyTogether("--burst", "--rate"))
+        allow = self.blocks("--allow-ip", flags.allow_ip, table.allow_ip)
+        deny = self.blocks("--deny-ip", flags.deny_ip, table.deny_ip)
+        if len(allow) + len(deny) > BLOCKS_MAX:
+            self.problems.append(CannotRead("--allow-ip and --deny-ip", f"more than {BLOCKS_MAX} blocks together"))
+        file = self.optional([("--basic-auth-file", flags.basic_auth_file)], _path_of, table.basic_auth_file)
+        told = self.optional([("--proxy-protocol", flags.proxy_protocol)], proxy_version_of, table.proxy_protocol)
+        return Policy(rates_of(asked), allow, deny, self._sign_ins(file, name)), told
+
+    def _sign_ins(self, file: Path | None, name: str) -> tuple[SignIn, ...]:
+        if file is None:
+            return ()
+        read = sign_ins_of(file, "--basic-auth-file", name)
+        if isinstance(read, Success):
+            return value_of(read)
+        self.problems.append(error_of(read))
+        return ()
 
     def local(self, command: HttpCommand, table: AgentTable) -> tuple[LocalService | None, HostHeader | None]:
         """The local service and what it shall see as Host, which depends on it."""

@@ -26,6 +26,7 @@ from tunnel.server.certificates import Certificates
 from tunnel.server.hub import Hub
 from tunnel.server.public import PublicConnection
 from tunnel.server.session import AgentSession
+from tunnel.server.upstream import Introduced
 
 _LAST_SECONDS: Final = 0.001
 """What a handshake gets whose deadline has passed since its hello came: it fails as one that is too slow."""
@@ -40,25 +41,26 @@ class Porch:
         self.handovers: Final = handovers
         self.certificates: Final = certificates
 
-    def receive(self, accepted: socket.socket, peer: Address) -> None:
+    def receive(self, accepted: socket.socket, peer: Address, told: Introduced | None = None) -> None:
         """Anybody, unless there are too many of whom nobody knows who they are."""
         refused = self.hub.guest_refusal(peer.host)
         if refused:
             accepted.close()
             self.hub.events.emit(LinkRefused(str(peer), "server-full", refused))
             return
-        Entrance(self, accepted, peer)
+        Entrance(self, accepted, peer, told)
 
 
 @final
 class Entrance:
     """One connection to the TLS port; finished when it was handed over, or is closed."""
 
-    def __init__(self, porch: Porch, accepted: socket.socket, peer: Address) -> None:
+    def __init__(self, porch: Porch, accepted: socket.socket, peer: Address, told: Introduced | None) -> None:
         hub = porch.hub
         self._porch: Final = porch
         self._sock: Final = accepted
         self._peer: Final = peer
+        self._told: Final = told
         self._began_at: Final = hub.clock.now()
         self._is_mine = True
         """The socket is ours to close; from the handover on it is not."""
@@ -139,7 +141,7 @@ class Entrance:
         self._give_away()
         self._porch.handovers.hand_over(
             self._sock,
-            lambda: Callbacks(PublicConnection(hub, scheme, refusal)),
+            lambda: Callbacks(PublicConnection(hub, scheme, refusal, self._told)),
             context,
             self,
             self._seconds_left(),

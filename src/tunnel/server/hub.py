@@ -273,6 +273,11 @@ class Hub:
             _decrease(self._visits_of, address)
         self._something_left.set()
 
+    @property
+    def is_out_of_room(self) -> bool:
+        """Whether one more connection, of whomever, is one too many."""
+        return len(self.connections) >= self._connections_possible
+
     def guest_refusal(self, address: str) -> str:
         """Why one more connection to the TLS port is one too many; "" when it is not."""
         if len(self.connections) >= self._connections_possible:

@@ -39,6 +39,7 @@ from tunnel.drive.transport import close_once, stream_transport, unsent_bytes
 from tunnel.server.hub import Hub
 from tunnel.server.telling import event_of
 from tunnel.server.throttle import Throttle
+from tunnel.server.upstream import Introduced
 
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: close sends RST, the only visible cut of a close-delimited response."""
@@ -48,14 +49,16 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 class PublicConnection:
     """Does what its edge says. Finished at `on_lost`."""
 
-    def __init__(self, hub: Hub, scheme: str, refusal: Problem | None = None) -> None:
+    def __init__(self, hub: Hub, scheme: str, refusal: Problem | None = None, told: Introduced | None = None) -> None:
         self._hub: Final = hub
         self._refusal: Final = refusal
         """What to answer without reading, whatever is asked."""
         self._scheme: Final = scheme
         self._address = ""
         self._port = 0
-        self._public: Address | None = None
+        self._public: Address | None = None if told is None else told.public
+        self._told: Final = told
+        """Who it is really from, where an upstream said so."""
         self._transport: asyncio.Transport | None = None
         self._alarm: Final = Alarm(hub.loop, self)
         self._edge: Edge | None = None
@@ -91,11 +94,15 @@ class PublicConnection:
         peer: object = stream.get_extra_info("peername")
         if isinstance(peer, tuple):
             self._address, self._port = str(peer[0]), int(peer[1])
+        scheme = self._scheme
+        if self._told is not None:
+            self._address, self._port = self._told.visitor.host, self._told.visitor.port
+            scheme = "https" if self._told.is_tls else scheme
         refused = hub.admit(self, self._address) or self._refusal
         if refused is not None:
             self._turn_away(stream, refused, now)
             return
-        visitor = Visitor(self._address, self._port, self._scheme)
+        visitor = Visitor(self._address, self._port, scheme)
         self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now, hub.door)
         self._alarm.set_by(self._edge.next_deadline())
         if hub.is_moving:

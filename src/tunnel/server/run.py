@@ -27,6 +27,7 @@ from tunnel.server.member import Mandate, Member
 from tunnel.server.public import PublicConnection
 from tunnel.server.settings import CertificateFiles, ServerSettings
 from tunnel.server.state import describe, names_served, server_identity, signing_key
+from tunnel.server.upstream import Introduced, Upstreams
 from tunnel.server.urls import Urls
 
 _CONNECTIONS_USEFUL: Final = 4096
@@ -54,8 +55,10 @@ class Server:
         agents = address_of(doors.agents, settings.agents.host)
         trusted = certificates if settings.certificates else None
         hub.urls = Urls(settings.domain, public.port, agents.port, trusted)
-        self._listeners.append(Listener(doors.agents, Porch(hub, self._handovers, certificates)))
-        self._listeners.append(Listener(doors.public, _PublicDoor(hub, self._handovers)))
+        porch = Upstreams(hub, settings.proxy_from, Porch(hub, self._handovers, certificates))
+        self._listeners.append(Listener(doors.agents, porch))
+        entry = Upstreams(hub, settings.proxy_from, _PublicDoor(hub, self._handovers))
+        self._listeners.append(Listener(doors.public, entry))
         hub.events.emit(ServerReady(hub.urls.pattern(), str(public), str(agents), hub.urls.https_pattern()))
 
     async def shut_down(self) -> None:
@@ -129,9 +132,12 @@ class _PublicDoor:
         self._hub: Final = hub
         self._handovers: Final = handovers
 
-    def receive(self, accepted: socket.socket, peer: Address) -> None:
+    def receive(self, accepted: socket.socket, peer: Address, told: Introduced | None = None) -> None:
         """A visitor, who is counted once it has a transport that could tell it that it is one too many."""
-        self._handovers.hand_over(accepted, lambda: Callbacks(PublicConnection(self._hub, "http")), None, self, 0.0)
+        hub = self._hub
+        self._handovers.hand_over(
+            accepted, lambda: Callbacks(PublicConnection(hub, "http", told=told)), None, self, 0.0
+        )
 
     def on_handed_over(self, detail: str) -> None:
         """Nothing: a visitor that left before it was here is nobody's concern."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import final
 
 from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
+from tunnel.core.policy.ip import Block
 from tunnel.core.policy.rules import OPEN_TO_ALL, ServerPolicy
 from tunnel.drive.address import Address
 
@@ -39,4 +40,6 @@ class ServerSettings:
     keylog: Path | None = None
     requests_shown: bool = True
     policy: ServerPolicy = OPEN_TO_ALL
+    proxy_from: tuple[Block, ...] = ()
+    """Upstreams whose connections begin with a PROXY header, which says who the visitor is (ADR 0043)."""
     workers: int = 0

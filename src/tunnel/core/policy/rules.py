@@ -38,7 +38,7 @@ class Rates:
 @final
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """One user: a random salt and the SHA-256 of it and `user:password`, so that the password stays with the agent."""
+    """One user: a salt of its own, and the SHA-256 of it and `user:password`; the password stays with the agent."""
 
     salt: bytes
     digest: bytes
