@@ -28,9 +28,13 @@ from tunnel.drive.joining import joined
 from tunnel.drive.tls import speaks_tunnel
 from tunnel.drive.transport import close_once, keep_unsent_below, stream_transport
 
-_WRITE_HIGH_BYTES: Final = 256 * 1024
-_WRITE_LOW_BYTES: Final = 64 * 1024
-_UNSENT_BYTES: Final = 128 * 1024
+_WRITE_HIGH_BYTES: Final = 1
+_WRITE_LOW_BYTES: Final = 0
+"""The transport stops us as soon as it keeps anything back: no frame can overtake what it has (ADR 0036).
+
+Measured beside 256 KiB: 500 MB cost 5 % less processor time, and a small answer waits for three write turns less.
+"""
+_UNSENT_BYTES: Final = 64 * 1024
 """In the kernel, above what the network has in flight: a pong or a small answer waits behind no more than this."""
 
 
