@@ -36,16 +36,20 @@ from tunnel.observe.events import (
     AgentReady,
     Event,
     ExchangeDone,
+    FromWorker,
     LinkLost,
     LinkRefused,
     LocalUnreachable,
     MemberHealth,
     NameGranted,
+    Reloaded,
     ServerReady,
     SessionEnded,
     SessionOpened,
     ShuttingDown,
     Warned,
+    WorkerEnded,
+    WorkerStarted,
 )
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 
@@ -66,6 +70,9 @@ EVENTS: Final[tuple[Event, ...]] = (
     LocalUnreachable("localhost:3000", "refused"),
     ShuttingDown(30.0),
     Warned("look here"),
+    WorkerStarted(1, 4711),
+    WorkerEnded(1, 4711, -9, "", expected=False),
+    Reloaded(2, 0.5),
 )
 
 
@@ -93,7 +100,8 @@ def read_to_end(descriptor: int) -> str:
 
 def test_every_event_has_a_name_words_and_an_object() -> None:
     """A new event is not forgotten here: the table and this file's examples are compared with the closed union."""
-    assert set(EVENT_NAMES) == set(get_args(Event)) == {type(event) for event in EVENTS}
+    # What a worker tells has no name of its own: it is the event, and which worker it was.
+    assert {*EVENT_NAMES, FromWorker} == set(get_args(Event)) == {FromWorker, *(type(event) for event in EVENTS)}
     for event in EVENTS:
         told = object_of(event)
         assert told.pop("event") == EVENT_NAMES[type(event)]
@@ -102,6 +110,9 @@ def test_every_event_has_a_name_words_and_an_object() -> None:
             fields["url"] = fields.pop("url_pattern")
         assert told == fields
         assert line_of(event).isprintable()
+        named = EVENT_NAMES[type(event)]
+        assert object_of(FromWorker(3, event)) == {"event": named, **fields, "worker": 3}
+        assert line_of(FromWorker(3, event)) == f"worker 3: {line_of(event)}"
 
 
 @pytest.mark.shows("OPS-CLI-010")

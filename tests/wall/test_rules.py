@@ -24,7 +24,7 @@ ARROW_GROUND = {
     },
     **{
         f"src/tunnel/core/{folder}/__init__.py": '"""A part."""\n'
-        for folder in ("relay", "route", "http", "mux", "policy", "token")
+        for folder in ("relay", "cluster", "route", "http", "mux", "proxy", "tls", "policy", "token")
     },
     "src/tunnel/ports.py": '"""Ports."""\n',
 }
