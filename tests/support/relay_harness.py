@@ -18,7 +18,7 @@ from tunnel.core.http.forward import Visitor
 from tunnel.core.link.messages import HostHeader, Keep, Share
 from tunnel.core.link.preface import StreamReply, encode_reply
 from tunnel.core.policy.door import Door
-from tunnel.core.policy.rules import OPEN, OPEN_TO_ALL, Policy
+from tunnel.core.policy.rules import OPEN, Policy, Rates, ServerPolicy
 from tunnel.core.relay.actions import (
     Action,
     CloseVisitor,
@@ -66,6 +66,8 @@ TOKEN: Final = Token(
     not_before=UnixSeconds(0),
     expiry=UnixSeconds(2_000_000_000),
 )
+COUNTING: Final = ServerPolicy(address=Rates(exchanges=1000))
+"""Lets everybody in and counts who is inside, so that every test that comes to rest sees what was not given back."""
 
 
 def table_of(
@@ -154,7 +156,7 @@ class World:
         self.limits: Final = limits
         self.table: Final = table_of("app", "other", limits=limits) if table is None else table
         self.now = Instant(1000.0)
-        self.door: Final = Door(OPEN_TO_ALL, 16) if door is None else door
+        self.door: Final = Door(COUNTING, 16) if door is None else door
         visitor = Visitor("192.0.2.9", 40_000, scheme)
         self.edge: Final = Edge(visitor, self.table, ZONE, limits, "p" * 16, self.now, self.door)
         self.streams: list[Stream] = []
@@ -358,6 +360,7 @@ class World:
         self.until_closed()
         self.check()
         assert self.edge.held_bytes == 0
+        assert self.door.sizes()[2::3] == (0, 0), "an exchange is still counted as running"
         assert self.edge.poll_actions(self.now) == []
         asked = [one for stream in self.streams for one in _FORWARDED_ID.findall(bytes(stream.up))]
         assert set(asked) <= {report.request_id.encode() for report in self.reports}

@@ -13,7 +13,7 @@ from tunnel.cli.reload import reload
 from tunnel.cli.report import refuse, say
 from tunnel.cli.running import run_on_screen
 from tunnel.cli.settings import agent_settings, server_settings
-from tunnel.cli.tokens import token_file_warning
+from tunnel.cli.tokens import secret_file_warning
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.server.run import serve
 from tunnel.server.settings import ServerSettings
@@ -60,7 +60,9 @@ def start_agent(command: HttpCommand, environment: Mapping[str, str]) -> ExitCod
     if not isinstance(settings, Success):
         return refuse(error_of(settings))
     asked: AgentSettings = value_of(settings)
-    warning = token_file_warning(command.token_file or environment.get("TUNNEL_TOKEN_FILE"))
-    if warning is not None:
-        say(f"tunnel: warning: {warning}")
+    token_file = command.token_file or environment.get("TUNNEL_TOKEN_FILE")
+    for file, secret in ((token_file, "token"), (command.policy.basic_auth_file, "passwords")):
+        warning = secret_file_warning(file, secret)
+        if warning is not None:
+            say(f"tunnel: warning: {warning}")
     return run_on_screen(lambda screen, stop: run_agent(asked, screen, stop), command.output, environment)

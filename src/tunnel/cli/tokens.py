@@ -63,7 +63,7 @@ def token_of(flag: str | None, environment: Mapping[str, str], configured: Path 
     return Failure(Missing("token", ways))
 
 
-def token_file_warning(file: str | None) -> str | None:
+def secret_file_warning(file: str | None, secret: str) -> str | None:
     """A sentence when others than its owner may read the file; None when they may not, or when there is none."""
     if not file or file == STANDARD_INPUT:
         return None
@@ -71,7 +71,7 @@ def token_file_warning(file: str | None) -> str | None:
         mode = stat.S_IMODE(Path(file).stat().st_mode)
     except OSError:
         return None
-    return f"others may read the token in {file} (mode {mode:04o}); chmod 600 {file}" if mode & 0o077 else None
+    return f"others may read the {secret} in {file} (mode {mode:04o}); chmod 600 {file}" if mode & 0o077 else None
 
 
 def explained(file: str, now: UnixSeconds) -> Outcome[list[str], Problem]:
