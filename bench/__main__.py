@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Final, final
 
 from bench.failure import BenchError
-from bench.figures import METRICS, Comparison, Turn, turn_of
-from bench.load import CONNECTIONS, download, full_speed, upload
+from bench.figures import METRICS, Comparison, Measured, Turn, turn_of
+from bench.load import CONNECTIONS, MANY_CONNECTIONS, download, full_speed, new_connections, upload
 from bench.paced import paced
 from bench.plot import plot
 from bench.processes import cpu_seconds, cpu_seconds_of_machine
+from bench.rivals import LINKS, RIVALS, started
 from bench.subjects import LocalServices, Stage, Subject
-from bench.table import table
+from bench.table import rivals_table, table
 from bench.tools import Tools, find_tools
 
 from tunnel.cli.build import core_mode
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         tools = find_tools()
         revision = _revision()
-        compared, noise = _compare(tools, plan)
+        found = _compare(tools, plan)
     except (BenchError, OSError) as why:
         print(f"bench: {why}", file=sys.stderr)
         return 1
@@ -77,7 +78,9 @@ def main(arguments: Sequence[str]) -> int:
         f"core {core_mode()}; {plan.pairs} turns: wrk -t1 -c{CONNECTIONS} {plan.seconds} s, "
         f"{plan.rate} requests/s {plan.seconds} s, 100 MB"
     )
+    compared, noise = found.compared, found.noise
     print(table(compared, heading))
+    print(rivals_table(compared, LINKS, found.left_out))
     if noise.share > _NOISE_WORTH_SAYING:
         print(f"other programs used {noise.share:.0%} of this machine meanwhile: expect noise")
     _write(plan.results, compared, _about(tools, plan, noise, revision), heading)
@@ -96,33 +99,62 @@ def _plan(arguments: Sequence[str]) -> Plan:
     return Plan(given.seconds, given.pairs, given.rate, given.results)
 
 
-def _compare(tools: Tools, plan: Plan) -> tuple[Comparison, Noise]:
+@final
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a run came to; `left_out` says why, by name."""
+
+    compared: Comparison
+    noise: Noise
+    left_out: Mapping[str, str]
+
+
+def _compare(tools: Tools, plan: Plan) -> Found:
     """Start everything once, then measure in turn: idle subjects cost nothing, and warm ones are what we want."""
     with tempfile.TemporaryDirectory(prefix="tunnel-bench-") as name, ExitStack() as until:
         folder = Path(name)
         stage = Stage(tools, folder, until)
         local = stage.start_local_services()
         ours = stage.start_ours(local)
-        subjects = (ours, stage.start_nginx(local), stage.start_direct(local))
+        rivals, left_out = _rivals(folder, local, until)
+        subjects = (ours, stage.start_nginx(local), stage.start_direct(local), *rivals)
         turns: dict[str, list[Turn]] = {subject.name: [] for subject in subjects}
         pids = {os.getpid(), *local.pids, *(pid for one in subjects for pid in (*one.server, *one.agent))}
         before = _others(pids)
         began = datetime.now(UTC)
         for number in range(plan.pairs):
             for subject in subjects:
-                print(f"\rturn {number + 1} of {plan.pairs}: {subject.name:<8}", end="", file=sys.stderr, flush=True)
+                print(f"\rturn {number + 1} of {plan.pairs}: {subject.name:<12}", end="", file=sys.stderr, flush=True)
                 turns[subject.name].append(_measure(tools, plan, subject, local, folder))
         print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
         whole = (datetime.now(UTC) - began).total_seconds() * (os.cpu_count() or 1)
-        return Comparison(turns), Noise(max(_others(pids) - before, 0.0) / whole)
+        return Found(Comparison(turns), Noise(max(_others(pids) - before, 0.0) / whole), left_out)
+
+
+def _rivals(folder: Path, local: LocalServices, until: ExitStack) -> tuple[list[Subject], dict[str, str]]:
+    """The other tunnels that run here, and why the rest do not."""
+    running, left_out = list[Subject](), dict[str, str]()
+    for rival in RIVALS:
+        if rival.missing:
+            left_out[rival.name] = f"{' and '.join(rival.missing)} not on PATH"
+            continue
+        try:
+            running.append(until.enter_context(started(rival, folder, local)))
+        except BenchError as why:
+            left_out[rival.name] = " ".join(str(why).split())[:100]
+    return running, left_out
 
 
 def _measure(tools: Tools, plan: Plan, subject: Subject, local: LocalServices, folder: Path) -> Turn:
-    full = full_speed(tools, subject, plan.seconds)
-    calm = paced(subject.small, plan.rate, plan.seconds)
-    down = download(tools, subject)
-    up = upload(tools, subject, local.file, folder / "answer")
-    return turn_of(full, calm, down, up, has_sides=bool(subject.server))
+    measured = Measured(
+        full_speed(tools, subject, plan.seconds),
+        full_speed(tools, subject, plan.seconds, MANY_CONNECTIONS),
+        new_connections(tools, subject, plan.seconds),
+        paced(subject.small, plan.rate, plan.seconds),
+        download(tools, subject),
+        upload(tools, subject, local.file, folder / "answer"),
+    )
+    return turn_of(measured, has_sides=bool(subject.server))
 
 
 def _others(pids: set[int]) -> float:
@@ -169,7 +201,8 @@ def _write(folder: Path, compared: Comparison, about: Mapping[str, str | int | f
         "medians": {name: {one.key: compared.middle(name, one) for one in METRICS} for name in compared.turns},
         "ratios": {
             f"ours/{name}": {one.key: compared.ratio("ours", name, one) for one in METRICS}
-            for name in ("nginx", "direct")
+            for name in compared.turns
+            if name != "ours"
         },
         "turns": compared.turns,
     }

@@ -11,6 +11,7 @@ from bench.subjects import DOWNLOAD_BYTES, Place, Subject
 from bench.tools import Tools
 
 CONNECTIONS: Final = 32
+MANY_CONNECTIONS: Final = 256
 _WARM_SECONDS: Final = 1
 _REQUESTS: Final = re.compile(r"(\d+) requests in ([\d.]+)(ms|s|m),")
 _PERCENTILE: Final = re.compile(r"^\s+(50|99)%\s+([\d.]+)(us|ms|s)$", re.MULTILINE)
@@ -64,11 +65,11 @@ class _CpuMeter:
         return Cpu(server - self._server, agent - self._agent)
 
 
-def full_speed(tools: Tools, subject: Subject, seconds: int) -> FullSpeed:
-    """The 100-byte body over 32 kept-alive connections, after a second of warming up; any failed answer is an error."""
-    _wrk(tools, subject.small, _WARM_SECONDS)
+def full_speed(tools: Tools, subject: Subject, seconds: int, connections: int = CONNECTIONS) -> FullSpeed:
+    """The 100-byte body over kept-alive connections, after a second of warming up; any failed answer is an error."""
+    _wrk(tools, subject.small, _WARM_SECONDS, connections)
     meter = _CpuMeter(subject)
-    said = _wrk(tools, subject.small, seconds)
+    said = _wrk(tools, subject.small, seconds, connections)
     cpu = meter.read()
     requests = _REQUESTS.search(said)
     percentiles = {name: float(number) * _SECONDS[unit] for name, number, unit in _PERCENTILE.findall(said)}
@@ -78,6 +79,16 @@ def full_speed(tools: Tools, subject: Subject, seconds: int) -> FullSpeed:
         raise BenchError(message)
     lasted = float(requests[2]) * _SECONDS[requests[3]]
     return FullSpeed(int(requests[1]), lasted, percentiles["50"], percentiles["99"], cpu)
+
+
+def new_connections(tools: Tools, subject: Subject, seconds: int) -> float:
+    """Requests a second when each comes on a connection of its own (`Connection: close`), 32 at a time."""
+    said = _wrk(tools, subject.small, seconds, CONNECTIONS, "Connection: close")
+    requests = _REQUESTS.search(said)
+    if requests is None or "Non-2xx" in said:
+        message = f"wrk on {subject.name}, a connection a request: {said.strip()}"
+        raise BenchError(message)
+    return int(requests[1]) / (float(requests[2]) * _SECONDS[requests[3]])
 
 
 def download(tools: Tools, subject: Subject) -> Bulk:
@@ -101,9 +112,10 @@ def upload(tools: Tools, subject: Subject, file: Path, answer: Path) -> Bulk:
     return Bulk(seconds, meter.read())
 
 
-def _wrk(tools: Tools, place: Place, seconds: int) -> str:
-    load = ("-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-H", f"Host: {place.host}", place.url)
-    return said_by([str(tools.wrk), *load])
+def _wrk(tools: Tools, place: Place, seconds: int, connections: int, *fields: str) -> str:
+    load = ("-t1", f"-c{connections}", f"-d{seconds}s", "--latency")
+    headers = [part for field in (f"Host: {place.host}", *fields) for part in ("-H", field)]
+    return said_by([str(tools.wrk), *load, *headers, place.url])
 
 
 def _curl(tools: Tools, place: Place, *options: str) -> tuple[float, int, int]:

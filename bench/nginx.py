@@ -71,8 +71,8 @@ http {{
     proxy_ssl_trusted_certificate {authority};
     proxy_ssl_name localhost;
     proxy_ssl_server_name on;
-    upstream small {{ server {LOOPBACK}:{ports.small}; keepalive 64; {_NEVER_CLOSE} }}
-    upstream upload {{ server {LOOPBACK}:{ports.upload}; keepalive 64; {_NEVER_CLOSE} }}
+    upstream small {{ server {LOOPBACK}:{ports.small}; keepalive 512; {_NEVER_CLOSE} }}
+    upstream upload {{ server {LOOPBACK}:{ports.upload}; keepalive 512; {_NEVER_CLOSE} }}
     server {{
         listen {LOOPBACK}:{ports.public} backlog=1024;
         {_NEVER_CLOSE}

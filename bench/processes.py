@@ -16,6 +16,7 @@ LOOPBACK: Final = "127.0.0.1"
 _START_SECONDS_MAX: Final = 15.0
 _STOP_SECONDS_MAX: Final = 5.0
 _LOOK_AGAIN_SECONDS: Final = 0.02
+_ANSWER_SECONDS_MAX: Final = 2.0
 _NANOSECONDS: Final = 1_000_000_000
 _LOG_LINES_SHOWN: Final = 12
 
@@ -69,6 +70,16 @@ def accepts(port: int) -> bool:
     """Whether somebody listens at this port of the loopback interface."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+def answers(port: int, host: str) -> bool:
+    """Whether `host` leads to a local service yet; both of ours answer 200 to this."""
+    try:
+        with socket.create_connection((LOOPBACK, port), _ANSWER_SECONDS_MAX) as visitor:
+            visitor.sendall(f"GET /small HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("ascii"))
+            return visitor.recv(64).startswith(b"HTTP/1.1 200 ")
+    except OSError:
+        return False
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -1,6 +1,5 @@
 """The three that are compared: ours, the nginx pair, and the local service without anything before it."""
 
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,13 +9,12 @@ from pathlib import Path
 from typing import Final, final
 
 from bench import nginx
-from bench.processes import LOOPBACK, accepts, free_port, running, said_by, wait_until
+from bench.processes import LOOPBACK, accepts, answers, free_port, running, said_by, wait_until
 from bench.tools import Tools
 
 DOWNLOAD_BYTES: Final = 100_000_000
 _DOMAIN: Final = "localhost"
 _PIECE_BYTES: Final = 1_000_000
-_ANSWER_SECONDS_MAX: Final = 2.0
 
 
 @final
@@ -82,7 +80,7 @@ class Stage:
 
     def start_direct(self, local: LocalServices) -> Subject:
         """Nothing between client and local service."""
-        return _subject("direct", (local.pages, LOOPBACK), (local.sink, LOOPBACK), (), ())
+        return subject_of("direct", (local.pages, LOOPBACK), (local.sink, LOOPBACK), (), ())
 
     def start_ours(self, local: LocalServices) -> Subject:
         """One `tunnel server` and one `tunnel http` for each local service, as processes from the command line."""
@@ -96,7 +94,7 @@ class Stage:
         pages = self._expose("pages", local.pages, public, dial)
         sink = self._expose("sink", local.sink, public, dial)
         hosts = [(public, f"{name}.{_DOMAIN}:{public}") for name in ("pages", "sink")]
-        return _subject("ours", hosts[0], hosts[1], (server.pid,), (pages, sink))
+        return subject_of("ours", hosts[0], hosts[1], (server.pid,), (pages, sink))
 
     def start_nginx(self, local: LocalServices) -> Subject:
         """Two nginx in the same roles, joined by kept-alive TLS 1.3; with our server's development certificate."""
@@ -106,7 +104,7 @@ class Stage:
         agent = self._nginx("agent", stream, ports.small)
         server = self._nginx("server", nginx.proxy_server(self._folder, ports, authority), ports.public)
         at = (ports.public, LOOPBACK)
-        return _subject("nginx", at, at, (server.pid,), (agent.pid,))
+        return subject_of("nginx", at, at, (server.pid,), (agent.pid,))
 
     @property
     def state(self) -> Path:
@@ -119,7 +117,7 @@ class Stage:
         quiet = ("--name", name, "--quiet", "--output", "json")
         agent = self._launch(log, [_TUNNEL, "http", str(local), *dial, *quiet])
         host = f"{name}.{_DOMAIN}:{public}"
-        wait_until(lambda: _routes(public, host), log, agent, self._log(log))
+        wait_until(lambda: answers(public, host), log, agent, self._log(log))
         return agent.pid
 
     def _tunnel(self, *arguments: str) -> list[str]:
@@ -147,15 +145,9 @@ _TUNNEL: Final = str(Path(sys.executable).with_name("tunnel"))
 """The console script of the environment that runs this benchmark."""
 
 
-def _subject(
+def subject_of(
     name: str, pages: tuple[int, str], sink: tuple[int, str], server: tuple[int, ...], agent: tuple[int, ...]
 ) -> Subject:
+    """A subject whose pages and sink are at these ports and hosts."""
     small, download = Place(*pages, "/small"), Place(*pages, "/download")
     return Subject(name, small, download, Place(*sink, "/upload"), server, agent)
-
-
-def _routes(port: int, host: str) -> bool:
-    """Whether `host` leads to a local service yet; both of ours answer 200 to this."""
-    with socket.create_connection((LOOPBACK, port), _ANSWER_SECONDS_MAX) as visitor:
-        visitor.sendall(f"GET /small HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode("ascii"))
-        return visitor.recv(64).startswith(b"HTTP/1.1 200 ")

@@ -1,18 +1,45 @@
-"""The comparison as a table of at most 80 columns."""
+"""The comparison as tables of at most 80 columns."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from bench.figures import METRICS, Comparison, Metric
 
 _COLUMNS: Final = ("ours", "nginx", "direct")
 _DECIMALS_BELOW: Final = ((10.0, 2), (100.0, 1))
+_RIVAL_METRICS: Final = (
+    ("requests_per_second", "req/s"),
+    ("connections_per_second", "conn/s"),
+    ("paced_p99_seconds", "p99 ms"),
+    ("cpu_seconds_per_request", "us/req"),
+    ("download_bytes_per_second", "down"),
+    ("upload_bytes_per_second", "up"),
+)
 
 
 def table(compared: Comparison, heading: str) -> str:
-    """Medians of the three, and ours as a multiple of the others; `*` where ours is ahead."""
-    lines = [heading, "", f"{'':<24}{'':>5}{'ours':>10}{'nginx':>10}{'direct':>10}{'/nginx':>10}{'/direct':>10}"]
-    lines += [_line(compared, metric) for metric in METRICS]
-    lines += ["", "/nginx, /direct: ours divided by the other, in pairs of turns; * = ours is ahead"]
+    """Medians of the three, ours as a multiple of nginx, what was promised of it, and whether it is so."""
+    head = f"{'':<20}{'':>5}{'ours':>9}{'nginx':>9}{'direct':>9}{'/nginx':>9}{'target':>10}"
+    lines = [heading, "", head, *(_line(compared, metric) for metric in METRICS)]
+    lines += ["", "/nginx: ours divided by nginx, in pairs of turns; * = ours is ahead; ! = target missed"]
+    return "\n".join(lines)
+
+
+def rivals_table(compared: Comparison, links: Mapping[str, str], left_out: Mapping[str, str]) -> str:
+    """The other tunnels: their medians, with ours divided by them below each; and who was left out, and why."""
+    metrics = [(next(one for one in METRICS if one.key == key), label) for key, label in _RIVAL_METRICS]
+    lines = ["", f"{'':<12}{'link':<9}" + "".join(f"{label:>9}" for _, label in metrics)]
+    for name in ("ours", *(name for name in compared.turns if name in links)):
+        cells = [compared.middle(name, metric) for metric, _ in metrics]
+        shown = "".join(
+            f"{'-' if cell is None else number(cell * metric.scale):>9}"
+            for (metric, _), cell in zip(metrics, cells, strict=True)
+        )
+        lines.append(f"{name:<12}{links.get(name, 'TLS'):<9}{shown}")
+        if name != "ours":
+            ratios = "".join(_ratio(compared.ratio("ours", name, metric), metric, 8) for metric, _ in metrics)
+            lines.append(f"{'  ours / it':<12}{'':<9}{ratios}")
+    lines += [f"left out: {name}: {why}" for name, why in left_out.items()]
     return "\n".join(lines)
 
 
@@ -26,13 +53,15 @@ def number(value: float) -> str:
 
 def _line(compared: Comparison, metric: Metric) -> str:
     cells = [compared.middle(subject, metric) for subject in _COLUMNS]
-    shown = [f"{'-' if cell is None else number(cell * metric.scale):>10}" for cell in cells]
-    ratios = [_ratio(compared.ratio("ours", other, metric), metric) for other in ("nginx", "direct")]
-    return f"{metric.label:<24}{metric.unit:>5}" + "".join(shown) + "".join(ratios)
+    shown = "".join(f"{'-' if cell is None else number(cell * metric.scale):>9}" for cell in cells)
+    ratio = compared.ratio("ours", "nginx", metric)
+    target = "" if metric.target is None else f"{'>=' if metric.more_is_better else '<='} {metric.target:.2f}"
+    missed = "!" if target and ratio is not None and not metric.is_met(ratio) else " "
+    return f"{metric.label:<20}{metric.unit:>5}{shown}{_ratio(ratio, metric, 8)}{target:>9}{missed}".rstrip()
 
 
-def _ratio(ratio: float | None, metric: Metric) -> str:
+def _ratio(ratio: float | None, metric: Metric, width: int) -> str:
     if ratio is None:
-        return f"{'-':>9} "
+        return f"{'-':>{width}} "
     is_ahead = ratio > 1 if metric.more_is_better else ratio < 1
-    return f"{number(ratio):>9}{'*' if is_ahead else ' '}"
+    return f"{number(ratio):>{width}}{'*' if is_ahead else ' '}"
