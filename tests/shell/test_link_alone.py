@@ -1,87 +1,19 @@
 """A link without a network: its transport keeps what is written, its peer's frames are handed in by the test."""
 
 import asyncio
-from typing import final
 
 import pytest
+from tests.support.shell_paper import Nobody, Paper
 from tests.support.shell_raw import DATA, RST, UPDATE, header
-from typing_extensions import override
 
-from tunnel.core.base.ids import Instant, StreamId
 from tunnel.core.base.limits import READ_BYTES, Limits
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.mux.session import Role
-from tunnel.drive.link import Link, StreamHandler
+from tunnel.drive.link import Link
 
 pytestmark = pytest.mark.anyio
 
 WINDOW = 262_144
-HEADER_BYTES = 12
-
-
-@final
-class Paper(asyncio.Transport):
-    """A transport that keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = bytearray()
-
-    @override
-    def write(self, data: object) -> None:
-        assert isinstance(data, bytes)
-        self.written += data
-
-    @override
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Nothing waits here."""
-
-    @override
-    def abort(self) -> None:
-        """Nothing is open here."""
-
-    def frames(self) -> list[tuple[int, int, int, int]]:
-        """Kind, flags, stream and length of every frame written so far."""
-        seen: list[tuple[int, int, int, int]] = []
-        at = 0
-        while at < len(self.written):
-            kind, flags = self.written[at + 1], int.from_bytes(self.written[at + 2 : at + 4])
-            stream, length = (int.from_bytes(self.written[at + n : at + n + 4]) for n in (4, 8))
-            seen.append((kind, flags, stream, length))
-            at += HEADER_BYTES + (length if kind == DATA else 0)
-        return seen
-
-
-@final
-class Nobody:
-    """An owner and a handler that only listen."""
-
-    def on_link_up(self, link: Link, now: Instant) -> None:
-        """As told."""
-
-    def on_stream_opened(self, stream: StreamId, now: Instant) -> StreamHandler | None:
-        """As told."""
-
-    def on_peer_leaving(self, now: Instant) -> None:
-        """As told."""
-
-    def on_link_closed(self, reason: str, now: Instant) -> None:
-        """As told."""
-
-    def on_link_gone(self) -> None:
-        """As told."""
-
-    def on_stream_data(self, data: bytes, now: Instant) -> None:
-        """As told."""
-
-    def on_stream_end(self, now: Instant) -> None:
-        """As told."""
-
-    def on_stream_reset(self, now: Instant) -> None:
-        """As told."""
-
-    def on_stream_writable(self, now: Instant) -> None:
-        """As told."""
 
 
 @pytest.mark.shows("OPS-RUN-008")
