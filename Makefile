@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo test interop wall trace coverage defects simulate simulate-planted fuzz model bench scale soak compiled test-compiled setup setup-dev lock clean
+.PHONY: help demo test interop matrix wall trace coverage defects simulate simulate-planted fuzz model bench scale soak compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -17,6 +17,7 @@ help:
 	@echo "make interop [BYTES=10000000] [WEBSOCKET=all]   our mux with other people's, Autobahn's cases (go, cargo, npm)"
 	@echo "make simulate [SEEDS=300] [FROM=0]   server and agent in simulated worlds, a seed each"
 	@echo "make simulate-planted   planted bugs, each of which the simulation has to find"
+	@echo "make matrix             curl, h11, aiohttp, websockets, Chromium through us to six real servers (npm, nginx)"
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
 	@echo "make model [DEEP=1]     the model of the multiplexer, in every state (needs spin and a C compiler)"
 	@echo "make scale              10,000 idle agents and visitors, a thundering herd, thousands of streams on one link"
@@ -90,6 +91,10 @@ defects: setup-dev
 BYTES ?= 10000000
 interop: setup-dev
 	@WEBSOCKET=$(WEBSOCKET) $(BIN)/python -m ci.interop --bytes $(BYTES)
+
+# Real local servers behind us, real clients in front; the table also goes to build/matrix.json.
+matrix: setup-dev
+	@$(BIN)/python -m ci.interop --matrix
 
 # Worlds in memory, one a seed (docs/adr/0047). A seed that fails says how to repeat it.
 simulate: SEEDS ?= 300

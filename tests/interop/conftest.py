@@ -1,4 +1,4 @@
-"""The table at the end of `make interop`, and the same as JSON: every peer, role and scenario, and what came of it."""
+"""The table at the end of `make interop` and `make matrix`, and the same as JSON in build/: what came of what."""
 
 import json
 import os
@@ -8,6 +8,10 @@ from typing import Final
 
 import pytest
 
+LEGEND: Final = {
+    "interop": "as client and as server; 'differs': as tests/interop/differences.toml says",
+    "matrix": "ok: every check the two have in common comes out as it does without the tunnel",
+}
 SHORT: Final = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 
 
@@ -15,7 +19,7 @@ SHORT: Final = {"passed": "ok", "failed": "FAILED", "skipped": "-"}
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter,
 ) -> Iterator[None]:
-    """Print peers across, scenarios down; a cell says how it went as client and as server."""
+    """Print peers or clients across, scenarios or servers down."""
     cells: dict[str, dict[str, dict[str, str]]] = {}
     for outcome, word in SHORT.items():
         for report in terminalreporter.stats.get(outcome, []):
@@ -26,7 +30,8 @@ def pytest_terminal_summary(
                 cells.setdefault(told["scenario"], {}).setdefault(told["peer"], {})[told["role"]] = (
                     told.get("differs", word) if word == "ok" else word
                 )
-    if os.environ.get("INTEROP") and cells:
+    suite = "matrix" if os.environ.get("MATRIX") else "interop"
+    if os.environ.get(suite.upper()) and cells:
         peers = sorted({peer for row in cells.values() for peer in row})
         terminalreporter.write_line("")
         terminalreporter.write_line(f"{'':18}" + "".join(f"{peer:>12}" for peer in peers))
@@ -34,7 +39,6 @@ def pytest_terminal_summary(
             shown = [row.get(peer, {}) for peer in peers]
             texts = ["/".join(dict.fromkeys(cell.values())) or "-" for cell in shown]
             terminalreporter.write_line(f"{scenario:18}" + "".join(f"{text:>12}" for text in texts))
-        terminalreporter.write_line("as client and as server; 'differs': as tests/interop/differences.toml says")
-        file = Path(os.environ.get("INTEROP_RESULTS", "build/interop/results.json"))
-        file.write_text(json.dumps(cells, indent=1) + "\n")
+        terminalreporter.write_line(LEGEND[suite])
+        Path(f"build/{suite}.json").write_text(json.dumps(cells, indent=1) + "\n")
     return (yield)

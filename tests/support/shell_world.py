@@ -230,12 +230,13 @@ async def world(
     keylog: Path | None = None,
     policy: ServerPolicy = OPEN_TO_ALL,
     proxy_from: tuple[Block, ...] = (),
+    domain: str = DOMAIN,
 ) -> AsyncIterator[World]:
     """A server with everything it needs, and the proof that it ends without a trace."""
     async with nothing_left():
         limits = limits or Limits(grace_seconds=5.0)
         running = await started(
-            state, limits, certificates=certificates, keylog=keylog, policy=policy, proxy_from=proxy_from
+            state, limits, certificates=certificates, keylog=keylog, policy=policy, proxy_from=proxy_from, domain=domain
         )
         try:
             yield running
@@ -257,12 +258,13 @@ async def started(
     keylog: Path | None = None,
     policy: ServerPolicy = OPEN_TO_ALL,
     proxy_from: tuple[Block, ...] = (),
+    domain: str = DOMAIN,
 ) -> World:
     """A server that accepts; whoever asks for it ends it."""
     stop, log = asyncio.Event(), Log()
     anywhere = Address(LOOPBACK, 0)
     settings = ServerSettings(
-        DOMAIN,
+        domain,
         public or anywhere,
         agents or anywhere,
         state,
