@@ -85,10 +85,11 @@ async def test_every_case_comes_out_as_without_a_tunnel(
             host = f"demo.{DOMAIN}:{running.public.port}"
             async with fronted(running.public, host) as address:
                 tunnelled = await results_of(address, *excluded)
+    late = {case for case in directly if directly[case][-1] or tunnelled[case][-1]}
     good = sum(result[0] == "OK" for result in directly.values())
-    record_property(
-        "told", f"Autobahn's cases, {name}: {len(directly)}, of which {good} are OK directly; all as directly"
-    )
+    counts = f"{len(directly)}, of which {good} are OK directly and {len(late)} ran out of their time"
+    record_property("told", f"Autobahn's cases, {name}: {counts}; all others as directly")
     assert len(directly) >= 300
-    differing = {case: (result, tunnelled.get(case)) for case, result in directly.items()}
+    assert len(late) <= len(directly) // 10
+    differing = {case: (directly[case], tunnelled[case]) for case in directly if case not in late}
     assert {case: pair for case, pair in differing.items() if pair[0] != pair[1]} == {}
