@@ -15,6 +15,7 @@ from tests.support.relay_harness import (
     HELLO,
     POST,
     UPGRADE,
+    Stream,
     World,
     join_pool,
     pool_of,
@@ -61,6 +62,18 @@ def test_so_does_one_for_which_no_stream_could_be_opened(problem: Problem) -> No
     assert world.outcomes == ["ok"]
     assert sorted(sessions(world)) == [1, 2]
     assert [one.body for one in requests(world.up)] == [b"12345"]
+
+
+@pytest.mark.shows("RELAY-RETRY-003")
+def test_so_does_one_whose_stream_the_agent_reset_before_its_reply() -> None:
+    """It crossed the agent's GOAWAY on the way."""
+    world = world_of(2).visitor(POST + b"123").agent_reset().visitor(b"45").local(HELLO)
+    assert world.outcomes == ["ok"]
+    assert [one.body for one in requests(world.up)] == [b"12345"]
+    alone = world_of(1).visitor(GET).agent_reset()
+    assert (len(alone.streams), alone.outcomes) == (1, ["link-lost"])
+    begun = world_of(2).visitor(GET).reply(StreamReply.CONNECTED).agent_reset()
+    assert (len(begun.streams), begun.outcomes) == (1, ["local-closed-early"])
 
 
 @pytest.mark.shows("RELAY-RETRY-003")
@@ -245,6 +258,7 @@ EVENTS: Final = st.sampled_from(
         "unknown",
         "connected",
         "reset",
+        "agent reset",
         "lost",
         "answer",
         "half an answer",
@@ -258,6 +272,12 @@ EVENTS: Final = st.sampled_from(
 ASKED: Final = st.sampled_from(
     [GET, POST + b"12345", POST, CHUNKED + b"3\r\nabc\r\n", UPGRADE, GET.replace(b"GET", b"PUT")]
 )
+REPLIES: Final = {
+    "refused": StreamReply.REFUSED,
+    "timed out": StreamReply.TIMED_OUT,
+    "unknown": StreamReply.UNKNOWN_ENDPOINT,
+    "connected": StreamReply.CONNECTED,
+}
 IDEMPOTENT: Final = frozenset({"GET", "PUT"})
 
 
@@ -291,20 +311,7 @@ def test_nothing_is_sent_twice_that_may_not_be(count: int, steps: list[tuple[str
 
 def happen(world: World, event: str, asked: bytes) -> None:
     """One thing, if it can happen now."""
-    stream = world.stream
-    replies = {"refused": StreamReply.REFUSED, "timed out": StreamReply.TIMED_OUT, "connected": StreamReply.CONNECTED}
-    replies["unknown"] = StreamReply.UNKNOWN_ENDPOINT
-    if event in replies and stream is not None and stream.reply is None and not stream.has_replied:
-        world.reply(replies[event])
-    elif event == "reset" and stream is not None:
-        world.stream_reset()
-    elif event == "lost" and stream is not None:
-        world.link_lost()
-    elif event in {"answer", "half an answer"} and stream is not None and not stream.down_ended:
-        world.local(HELLO if event == "answer" else HELLO[:25])
-    elif event == "fin" and stream is not None and stream.has_replied:
-        world.local_fin()
-    elif event == "not opened":
+    if event == "not opened":
         world.refuses = LINK_BUSY
     elif event == "more body":
         world.visitor(b"3\r\nabc\r\n")
@@ -312,3 +319,22 @@ def happen(world: World, event: str, asked: bytes) -> None:
         world.visitor(asked)
     elif event == "join":
         join_pool(world.table, 100 + len(world.actions))
+    elif world.stream is not None:
+        happen_to(world, world.stream, event)
+
+
+def happen_to(world: World, stream: Stream, event: str) -> None:
+    """One thing to the stream that is open."""
+    if event in REPLIES and stream.reply is None and not stream.has_replied:
+        world.reply(REPLIES[event])
+    elif event == "reset":
+        world.stream_reset()
+    elif event == "agent reset":
+        stream.was_refused = not stream.has_replied
+        world.agent_reset()
+    elif event == "lost":
+        world.link_lost()
+    elif event in {"answer", "half an answer"} and not stream.down_ended:
+        world.local(HELLO if event == "answer" else HELLO[:25])
+    elif event == "fin" and stream.has_replied:
+        world.local_fin()

@@ -215,6 +215,13 @@ class World:
         stream.reply = code
         return self.stream_bytes(encode_reply(code))
 
+    def agent_reset(self) -> "World":
+        """The agent itself resets the stream, over a link that stands."""
+        self.stream = None
+        self.edge.on_origin_reset(self.now, is_refused=True)
+        self.pump()
+        return self
+
     def link_lost(self) -> "World":
         """The link under the stream breaks: its leases are gone before the stream is told."""
         stream = self.stream

@@ -17,12 +17,12 @@ import pytest
 
 from tunnel.agent.end import AgentEnd
 from tunnel.agent.run import run_agent
-from tunnel.agent.settings import AgentSettings, LocalService
+from tunnel.agent.settings import AgentSettings, Checks, LocalService
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Outcome, Success, value_of
 from tunnel.core.base.partial import public_key_of
-from tunnel.core.link.messages import HostHeader, Keep
+from tunnel.core.link.messages import HostHeader, Keep, Share
 from tunnel.core.policy.ip import Block
 from tunnel.core.policy.rules import OPEN, OPEN_TO_ALL, Policy, ServerPolicy
 from tunnel.core.proxy.header import ProxyVersion
@@ -144,6 +144,9 @@ class World:
         keylog: Path | None = None,
         policy: Policy = OPEN,
         proxy_protocol: ProxyVersion | None = None,
+        links: int = 1,
+        share: Share = Share.ALONE,
+        checks: Checks | None = None,
     ) -> AsyncIterator[RunningAgent]:
         """An agent that exposes `local`; its name is served when this begins, unless `is_ready` is False."""
         stop, log = asyncio.Event(), Log()
@@ -158,13 +161,16 @@ class World:
             keylog=keylog,
             policy=policy,
             proxy_protocol=proxy_protocol,
+            links=links,
+            share=share,
+            checks=checks,
         )
         granted = len(self.log.all(NameGranted))
         task = asyncio.create_task(run_agent(settings, log, stop))
         try:
             if is_ready:
                 await first_of(log.next(AgentReady), task)
-                await self.log.next(NameGranted, granted + 1)
+                await self.log.next(NameGranted, granted + links)
             yield RunningAgent(log, stop, task)
         finally:
             stop.set()

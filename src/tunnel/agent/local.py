@@ -357,9 +357,14 @@ class LocalPipe:
 
     def _finish(self, *, reset: bool) -> None:
         if self._state is not _State.OVER:
+            has_begun = self._state is _State.PIPING
             self._state = _State.OVER
             self._return_credit()
-            self._link.leave(self._stream, reset=reset)
+            if reset and has_begun:
+                # Behind the reply, which may still be queued: a reset before it says that nothing was begun.
+                self._link.break_off(self._stream)
+            else:
+                self._link.leave(self._stream, reset=reset)
             self._drop_local(abort=reset)
             self._host.on_pipe_over()
 

@@ -1,4 +1,4 @@
-"""The running agent: one uplink that is always being restored, and local connections behind it."""
+"""The running agent: its links, each always being restored, and local connections behind them."""
 
 import asyncio
 import ssl
@@ -6,21 +6,21 @@ from typing import Final, final
 
 import anyio
 
-from tunnel.agent.backoff import Backoff
-from tunnel.agent.end import AgentEnd, ServerUntrusted, SettingsUnusable
+from tunnel.agent.checking import keep_checking
+from tunnel.agent.crew import Crew
+from tunnel.agent.end import AgentEnd, SettingsUnusable
 from tunnel.agent.local import LocalGround
 from tunnel.agent.settings import AgentSettings
-from tunnel.agent.uplink import Uplink
+from tunnel.agent.slot import Slot
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.core.link.messages import INSTANCE_BYTES
-from tunnel.drive.callbacks import Callbacks
-from tunnel.drive.clock import SystemEntropy
 from tunnel.drive.descriptors import connections_possible
 from tunnel.drive.keylog import log_keys, warning_of
 from tunnel.drive.tls import TlsUnusable, agent_context, local_context
-from tunnel.observe.events import EventSink, LinkLost, ShuttingDown, Warned
+from tunnel.observe.events import EventSink, ShuttingDown, Warned
 
-_CHANCE_BYTES: Final = 4
+_FAREWELL_SECONDS: Final = 0.5
+"""What a server has to answer our GOAWAY: one round trip. Without that, a visitor's stream that crossed it on the way
+would be cut with the link instead of being refused, and the server could not give the request to another agent."""
 _LAST_WORDS_SECONDS: Final = 0.2
 """What the very last bytes have to leave the sockets, once nobody waits for an answer any more."""
 
@@ -48,7 +48,7 @@ async def run_agent(settings: AgentSettings, events: EventSink, stop: asyncio.Ev
         events.emit(Warned(warning_of(settings.keylog)))
     connections_possible()
     ground = LocalGround(settings, local, events, asyncio.get_running_loop())
-    agent = _Agent(settings, ground, value_of(trust), stop)
+    agent = _Agent(Crew(settings, ground, value_of(trust), stop))
     try:
         return await agent.run()
     finally:
@@ -58,130 +58,75 @@ async def run_agent(settings: AgentSettings, events: EventSink, stop: asyncio.Ev
 
 @final
 class _Agent:
-    """The reconnect loop. A successor is dialled as soon as the current link leaves; the old one may finish."""
+    """All links of one agent, and the checks of its local service."""
 
-    def __init__(
-        self, settings: AgentSettings, ground: LocalGround, trust: ssl.SSLContext, stop: asyncio.Event
-    ) -> None:
-        entropy = SystemEntropy()
-        self._settings: Final = settings
-        self._ground: Final = ground
-        self._trust: Final = trust
-        self._stop: Final = stop
-        self._entropy: Final = entropy
-        self._instance: Final = entropy.random_bytes(INSTANCE_BYTES)
-        self._backoff: Final = Backoff(settings.limits)
-        self._name = settings.name
-        self._was_granted = False
-        self._links: list[Uplink] = []
+    def __init__(self, crew: Crew) -> None:
+        self._crew: Final = crew
+        self._end: AgentEnd | None = None
+        self._has_left = False
 
     async def run(self) -> Outcome[None, AgentEnd]:
-        """Dial, live with the link until it leaves, pause, dial again."""
-        while not self._stop.is_set():
-            uplink = Uplink(self._settings, self._ground, self._instance, self._name)
-            self._links = [old for old in self._links if not old.gone.is_set()]
-            self._links.append(uplink)
-            reason = await self._dial(uplink)
-            if not reason:
-                reason = await self._live(uplink)
-            end = uplink.end
-            if end is not None and not (isinstance(end, ServerUntrusted) and self._was_granted):
-                return Failure(end)
-            if not self._stop.is_set():
-                # Asked to move by a server that still serves the old link: its successor is there already.
-                await self._pause(reason, at_once=uplink.is_granted and not uplink.closed.is_set())
-        await self._shut_down()
+        """Keep all links up until the agent stops or one of them says that going on makes no sense."""
+        crew = self._crew
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._leave_when_stopped)
+            if crew.settings.checks is not None:
+                tasks.start_soon(keep_checking, crew, crew.settings.checks)
+            async with anyio.create_task_group() as links:
+                for number in range(crew.settings.links):
+                    links.start_soon(self._keep, Slot(crew, number), links.cancel_scope)
+            tasks.cancel_scope.cancel()
+        if self._end is not None:
+            return Failure(self._end)
+        await self._finish()
         return Success(None)
 
     async def hang_up(self) -> None:
         """End everything now, and return when no socket and no task is left; the last words get a moment to leave."""
-        for uplink in self._links:
+        for uplink in self._crew.links:
             uplink.link.close("the agent shut down")
         with anyio.move_on_after(_LAST_WORDS_SECONDS):
             await self._all_gone()
-        for uplink in self._links:
+        for uplink in self._crew.links:
             uplink.abort_session()
-        for pipe in list(self._ground.pipes):
+        for pipe in list(self._crew.ground.pipes):
             pipe.abort_session()
         with anyio.move_on_after(_LAST_WORDS_SECONDS):
             await self._all_gone()
 
-    async def _dial(self, uplink: Uplink) -> str:
-        """Connect and verify; why there is no link, for people, or "" when there is."""
-        reason = ""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cancel_after, self._stop, tasks.cancel_scope)
-            reason = await self._connect(uplink)
-            tasks.cancel_scope.cancel()
-        if not uplink.link.is_up:
-            uplink.abort_session()
-            return reason or uplink.reason
-        return ""
+    async def _keep(self, slot: Slot, links: anyio.CancelScope) -> None:
+        end = await slot.run()
+        if end is not None:
+            self._end = self._end or end
+            links.cancel()
 
-    async def _connect(self, uplink: Uplink) -> str:
-        server, limits = self._settings.server, self._settings.limits
-        try:
-            with anyio.fail_after(limits.handshake_seconds_max):
-                await self._ground.loop.create_connection(
-                    lambda: Callbacks(uplink.link),
-                    server.host,
-                    server.port,
-                    ssl=self._trust,
-                    server_hostname=server.host,
-                )
-        except TimeoutError:
-            return f"{server} did not answer within {limits.handshake_seconds_max:g} s"
-        except ssl.SSLCertVerificationError as cause:
-            detail = cause.verify_message or str(cause)
-            # Once it was trusted this is a bad day of the network, such as a captive portal, and passes.
-            uplink.end = ServerUntrusted(str(server), detail)
-            return f"the certificate of {server} does not verify: {detail}"
-        except ssl.SSLError as cause:
-            return f"TLS with {server} failed: {cause.reason or cause}"
-        except OSError as cause:
-            return f"{server}: {cause.strerror or str(cause) or 'it closed the connection'}"
-        except UnicodeError:
-            return f"{server.host} is not a host name"
-        return ""
+    async def _leave_when_stopped(self) -> None:
+        """Take no new visitors from the moment on that we are asked to stop."""
+        await self._crew.stop.wait()
+        self._leave()
 
-    async def _live(self, uplink: Uplink) -> str:
-        """Wait until the link leaves; answers why, for people."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cancel_after, self._stop, tasks.cancel_scope)
-            await uplink.leaving.wait()
-            tasks.cancel_scope.cancel()
-        if uplink.granted_name:
-            self._name = uplink.granted_name
-            self._was_granted = True
-            self._backoff.succeeded()
-        return uplink.reason or "the server asked us to reconnect"
+    def _leave(self) -> None:
+        if not self._has_left:
+            self._has_left = True
+            self._crew.ground.events.emit(ShuttingDown(self._crew.settings.limits.grace_seconds))
+            for uplink in self._crew.links:
+                uplink.leave()
 
-    async def _pause(self, reason: str, *, at_once: bool) -> None:
-        chance = int.from_bytes(self._entropy.random_bytes(_CHANCE_BYTES)) / (1 << (8 * _CHANCE_BYTES))
-        seconds = 0.0 if at_once else self._backoff.pause(chance)
-        self._ground.events.emit(LinkLost(reason, seconds))
-        with anyio.move_on_after(seconds):
-            await self._stop.wait()
-
-    async def _shut_down(self) -> None:
-        """Take no new visitors, and let running exchanges finish within the grace period."""
-        grace = self._settings.limits.grace_seconds
-        self._ground.events.emit(ShuttingDown(grace))
-        for uplink in self._links:
-            uplink.leave()
+    async def _finish(self) -> None:
+        """Let running exchanges finish within the grace period."""
+        self._leave()
+        grace = self._crew.settings.limits.grace_seconds
+        with anyio.move_on_after(min(grace, _FAREWELL_SECONDS)):
+            for uplink in self._crew.links:
+                await uplink.farewell()
         with anyio.move_on_after(grace):
-            for uplink in self._links:
+            for uplink in self._crew.links:
                 await uplink.no_visitors()
 
     async def _all_gone(self) -> None:
-        for uplink in self._links:
+        for uplink in self._crew.links:
             await uplink.gone.wait()
-        await self._ground.no_pipes()
-
-
-async def _cancel_after(stop: asyncio.Event, scope: anyio.CancelScope) -> None:
-    await stop.wait()
-    scope.cancel()
+        await self._crew.ground.no_pipes()
 
 
 def _unusable(error: TlsUnusable) -> SettingsUnusable:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import final
 
 from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
-from tunnel.core.link.messages import HostHeader
+from tunnel.core.link.messages import HostHeader, Share
 from tunnel.core.policy.rules import OPEN, Policy
 from tunnel.core.proxy.header import ProxyVersion
 from tunnel.drive.address import Address
@@ -23,8 +23,20 @@ class LocalService:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Checks:
+    """How the agent looks after its local service: by a GET of `path` every `interval_seconds`."""
+
+    path: str
+    interval_seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """One agent: the server it dials, what it exposes under which name ("" for any), and the token it shows."""
+    """One agent: the server it dials, what it exposes under which name ("" for any), and the token it shows.
+
+    It keeps `links` links up, shares its name as `share` says, and checks its local service as `checks` says.
+    """
 
     server: Address
     local: LocalService
@@ -39,3 +51,6 @@ class AgentSettings:
     """What the server is to ask of visitors before it passes them on."""
     proxy_protocol: ProxyVersion | None = None
     """How the local service is told who a connection is from."""
+    links: int = 1
+    share: Share = Share.ALONE
+    checks: Checks | None = None

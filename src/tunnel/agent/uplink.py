@@ -3,7 +3,7 @@
 import asyncio
 from math import inf
 from time import monotonic
-from typing import Final, assert_never, final
+from typing import Final, Protocol, assert_never, final
 
 from tunnel import __version__
 from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, ServerUntrusted
@@ -18,7 +18,6 @@ from tunnel.core.mux.session import Role
 from tunnel.core.token.token import EndpointKind
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
-from tunnel.observe.events import AgentReady
 
 SOFTWARE: Final = f"tunnel {__version__}"
 
@@ -34,6 +33,13 @@ _TRANSIENT: Final = frozenset(
 """Refusals that another try may mend."""
 
 
+class UplinkOwner(Protocol):
+    """Who keeps the links up."""
+
+    def on_granted(self, uplink: "Uplink", granted: Granted) -> None:
+        """The server has given the name to the endpoint of this link."""
+
+
 @final
 class Uplink:
     """The agent's side of one link.
@@ -42,12 +48,23 @@ class Uplink:
     connection under it is gone, too.
     """
 
-    def __init__(self, settings: AgentSettings, ground: LocalGround, instance: bytes, name: str) -> None:
+    def __init__(
+        self,
+        settings: AgentSettings,
+        ground: LocalGround,
+        instance: bytes,
+        name: str,
+        number: int,
+        owner: "UplinkOwner",
+    ) -> None:
         now = Instant(monotonic())
         self._settings: Final = settings
         self._ground: Final = ground
         self._instance: Final = instance
         self._name: Final = name
+        self._owner: Final = owner
+        self.number: Final = number
+        """Which of the agent's links it is, counted from 0."""
         self._conversation: Final = AgentConversation(settings.limits, now)
         self._alarm: Final = Alarm(ground.loop, self)
         self._control: StreamId | None = None
@@ -77,6 +94,16 @@ class Uplink:
     def is_granted(self) -> bool:
         """Whether the server granted the name at some time."""
         return bool(self.granted_name)
+
+    def tell_health(self, *, is_up: bool, detail: str) -> None:
+        """Say how the local service does, for all that is exposed on this link."""
+        for endpoint in self._endpoints:
+            self._conversation.tell_health(endpoint, is_up=is_up, detail=detail)
+        self._say()
+
+    async def farewell(self) -> None:
+        """Return once the server has answered our GOAWAY by its own: all that it opened before that is here."""
+        await self.leaving.wait()
 
     async def no_visitors(self) -> None:
         """Return once no visitor's stream is left or the link is gone."""
@@ -110,9 +137,13 @@ class Uplink:
             link.close("the control stream could not be opened")
             return
         self._control = value_of(opened)
-        self._conversation.hello(self._settings.token, self._instance, SOFTWARE)
+        self._conversation.hello(self._settings.token, self._instance, SOFTWARE, self.number)
         self._conversation.expose(
-            EndpointKind.HTTP, self._name, self._settings.host_header, policy=self._settings.policy
+            EndpointKind.HTTP,
+            self._name,
+            self._settings.host_header,
+            share=self._settings.share,
+            policy=self._settings.policy,
         )
         self._alarm.set_by(self._conversation.next_deadline() or now)
         self._say()
@@ -181,10 +212,10 @@ class Uplink:
         match event:
             case Welcome() | Drain():
                 pass
-            case Granted(endpoint=endpoint, name=name, url=url, epoch=epoch):
+            case Granted(endpoint=endpoint, name=name):
                 self._endpoints.add(endpoint)
                 self.granted_name = name
-                self._ground.events.emit(AgentReady(url, name, epoch))
+                self._owner.on_granted(self, event)
             case Refused(code=code, detail=detail):
                 if code not in _TRANSIENT:
                     self.end = NotAuthorised(code.name.lower().replace("_", "-"), detail)

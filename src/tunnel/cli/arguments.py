@@ -34,6 +34,8 @@ _SIGN_IN_SAID_ALOUD: Final = (
 _TRUST_PROXY: Final = (
     "connections from such addresses begin with a PROXY protocol header, which says who the visitor is (repeatable)"
 )
+_POOL: Final = "share the name with other agents of the account that say --pool, too; requests go to the least busy"
+_HEALTH: Final = "GET this of the local service now and then, and take no requests while it fails"
 _JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
 
 
@@ -87,6 +89,17 @@ class ReloadCommand:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """With how many links, with whom, and whether the local service is checked."""
+
+    links: str | None = None
+    is_pooled: bool = False
+    health_path: str | None = None
+    health_interval: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class HttpCommand:
     """Expose a local HTTP service."""
 
@@ -101,6 +114,7 @@ class HttpCommand:
     config: str | None
     output: Output
     policy: PolicyFlags
+    sharing: Sharing = Sharing()
 
 
 @final
@@ -178,6 +192,10 @@ class _Typed(Namespace):
     deny_ip: list[str] | None = None
     basic_auth_file: str | None = None
     proxy_protocol: str | None = None
+    links: str | None = None
+    pool: bool = False
+    health_path: str | None = None
+    health_interval: str | None = None
     ttl: str = DEFAULT_TTL
     account: str = DEFAULT_ACCOUNT
     out: str | None = None
@@ -205,7 +223,8 @@ def read_arguments(arguments: Sequence[str]) -> Command:
         case "http":
             names = (typed.target, typed.name, typed.server, typed.token_file)
             trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
-            return HttpCommand(*names, *trust, typed.config, output, _policy_flags(typed))
+            sharing = Sharing(typed.links, typed.pool, typed.health_path, typed.health_interval)
+            return HttpCommand(*names, *trust, typed.config, output, _policy_flags(typed), sharing)
         case "mint":
             return MintCommand(typed.state or "", typed.name or "", typed.ttl, typed.account, typed.out)
         case "explain":
@@ -327,6 +346,12 @@ def _add_http(commands: "_SubParsersAction[_Parser]") -> None:
     add_policy_flags(http)
     http.add_argument("--basic-auth-file", metavar="F", help="ask visitors to sign in; holds user:password lines")
     http.add_argument("--basic-auth", action=_RefusePassword, nargs="?", help=SUPPRESS)
+    http.add_argument(
+        "--links", metavar="N", help="links to keep up; losing one loses only what runs on it (default 1)"
+    )
+    http.add_argument("--pool", action="store_true", help=_POOL)
+    http.add_argument("--health-path", metavar="PATH", help=_HEALTH)
+    http.add_argument("--health-interval", metavar="TIME", help="between two checks: 5s (the default), 30s, 2m")
     http.add_argument("--keylog", metavar="F", help=_KEYLOG)
     http.add_argument("--config", metavar="FILE", help="a config file; flags and environment override it")
     _add_output(http)

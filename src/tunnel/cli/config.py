@@ -2,7 +2,8 @@
 
     version = 1
     [server]  domain, public, agents, state, cert, key, keylog, workers
-    [agent]   server, name, token_file, ca, local_ca, host_header, keylog
+    [agent]   server, name, token_file, ca, local_ca, host_header, keylog,
+              links, pool, health_path, health_interval
     [[certificate]]  chain, key; as often as there are certificates
     [policy]  of every address: address_rate, address_burst, address_concurrent, address_bandwidth;
               of every endpoint: the same with endpoint_; of everybody: allow_ip, deny_ip
@@ -44,6 +45,7 @@ from tunnel.cli.problems import (
     WrongVersion,
 )
 from tunnel.cli.ranges import NEVER_MORE_THAN, range_of
+from tunnel.cli.sharing import check_path_of, interval_of
 from tunnel.core.base.limits import DEFAULT_LIMITS, MIB, Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.policy.ip import Block
@@ -65,6 +67,8 @@ _CERTIFICATES_MAX: Final = 1000
 """One server presents a handful; each costs two TLS contexts."""
 NUMBERS: Final = ("rate", "burst", "concurrent", "bandwidth")
 """Ends of keys whose texts may be numbers."""
+_LINKS_MAX: Final = 99_999
+"""As many as the flag may say; the limit itself is `links_per_agent_max`."""
 _NEAR: Final = 0.6
 _WRITTEN_MAX: Final = 10**15
 
@@ -105,6 +109,10 @@ class AgentTable:
     deny_ip: tuple[Block, ...] | None = None
     basic_auth_file: Path | None = None
     proxy_protocol: ProxyVersion | None = None
+    links: int | None = None
+    pool: bool = False
+    health_path: str | None = None
+    health_interval: float | None = None
 
 
 @final
@@ -259,6 +267,10 @@ class _Reading:
             deny_ip=self._blocks(table, ("agent", "deny_ip")),
             basic_auth_file=self._path(table, ("agent", "basic_auth_file")),
             proxy_protocol=self._checked(table, ("agent", "proxy_protocol"), proxy_version_of),
+            links=self._whole(table, ("agent", "links"), 1, _LINKS_MAX),
+            pool=self._flag(table, ("agent", "pool")),
+            health_path=self._checked(table, ("agent", "health_path"), check_path_of),
+            health_interval=self._checked(table, ("agent", "health_interval"), interval_of),
         )
 
     def _policy(self, table: Table) -> ServerPolicy:
@@ -339,6 +351,25 @@ class _Reading:
             return value_of(parsed)
         self.problems.append(BadValue(path, text, error_of(parsed).wanted))
         return None
+
+    def _whole(self, table: Table, path: TomlPath, low: int, high: int) -> int | None:
+        seen = table.get(path[-1])
+        if seen is None:
+            return None
+        if not isinstance(seen, int) or isinstance(seen, bool):
+            self.problems.append(WrongType(path, _kind_of(seen), "a whole number"))
+            return None
+        if not low <= seen <= high:
+            self.problems.append(OutOfRange(path, _number_text(seen), low, high))
+            return None
+        return seen
+
+    def _flag(self, table: Table, path: TomlPath) -> bool:
+        seen = table.get(path[-1], False)
+        if not isinstance(seen, bool):
+            self.problems.append(WrongType(path, _kind_of(seen), "true or false"))
+            return False
+        return seen
 
     def _path(self, table: Table, path: TomlPath) -> Path | None:
         text = self._text(table, path)

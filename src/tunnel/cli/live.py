@@ -12,6 +12,7 @@ from tunnel.cli.words import printable, told_by
 from tunnel.observe.events import Event, ExchangeDone
 
 DRAWN_PER_SECOND: Final = 8
+NAMES_SHOWN: Final = 5
 _SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 
@@ -57,6 +58,8 @@ def picture(title: str, status: Status, *, is_quiet: bool) -> Group:
         head.add_row(Text("try"), Text(printable(status.hint)))
     if status.agents is not None:
         head.add_row(Text("agents"), Text(str(status.agents)))
+    if status.names:
+        head.add_row(Text("names"), Text(_names_text(status.names)))
     head.add_row(Text("requests"), Text(_count_text(status)))
     notes = (Text(note, style="yellow") for note in status.notes)
     parts: list[Table | Text] = [Text(title, style="bold"), head, *notes]
@@ -85,6 +88,13 @@ def _requests(newest: tuple[ExchangeDone, ...]) -> list[Text]:
     return lines
 
 
+def _names_text(names: tuple[tuple[str, int], ...]) -> str:
+    """The first few, and how many links answer for each if it is more than one."""
+    shown = [printable(name) + (f" ({members} links)" if members > 1 else "") for name, members in names[:NAMES_SHOWN]]
+    more = len(names) - NAMES_SHOWN
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
 def _count_text(status: Status) -> str:
     return f"{status.requests}, {status.failures} failed" if status.failures else str(status.requests)
 
@@ -99,8 +109,8 @@ def _link_text(link: Link) -> Text:
     match link:
         case Starting():
             return Text("connecting", style="yellow")
-        case Up():
-            return Text("up", style="bold green")
+        case Up(up=up, of=of):
+            return Text("up" if of == 1 else f"up, {up} of {of} links", style="bold green" if up == of else "yellow")
         case Down(told=told):
             return Text(told, style="bold red")
         case Stopping():

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, final
 
-from tunnel.agent.settings import AgentSettings, LocalService
-from tunnel.cli.arguments import HttpCommand, ReloadCommand, ServerCommand
+from tunnel.agent.settings import AgentSettings, Checks, LocalService
+from tunnel.cli.arguments import HttpCommand, ReloadCommand, ServerCommand, Sharing
 from tunnel.cli.config import AgentTable, Config, load_config
 from tunnel.cli.places import BadText, domain_of, host_header_of, listener_of, peer_of, target_of, workers_of
 from tunnel.cli.policies import (
@@ -25,9 +25,10 @@ from tunnel.cli.policies import (
     sign_ins_of,
 )
 from tunnel.cli.problems import BadArgument, CannotRead, Missing, OnlyTogether, Problem, Problems
+from tunnel.cli.sharing import CHECK_SECONDS, check_path_of, interval_of, links_of
 from tunnel.cli.tokens import token_of
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.core.link.messages import HostHeader
+from tunnel.core.link.messages import HostHeader, Share
 from tunnel.core.policy.ip import Block
 from tunnel.core.policy.rules import BLOCKS_MAX, Policy, SignIn
 from tunnel.core.proxy.header import ProxyVersion
@@ -99,6 +100,7 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
         gathering.problems.append(
             BadArgument("--proxy-protocol", proxy_protocol.value, "of use with an https:// target")
         )
+    links, checks = gathering.crew(command.sharing, config)
     token = token_of(command.token_file, environment, table.token_file)
     if not isinstance(token, Success):
         gathering.problems.append(error_of(token))
@@ -119,6 +121,9 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
             keylog=keylog,
             policy=policy,
             proxy_protocol=proxy_protocol,
+            links=links,
+            share=Share.POOL if command.sharing.is_pooled or table.pool else Share.ALONE,
+            checks=checks,
         )
     )
 
@@ -210,6 +215,19 @@ class _Gathering:
             return value_of(read)
         self.problems.append(error_of(read))
         return ()
+
+    def crew(self, sharing: Sharing, config: Config) -> tuple[int, Checks | None]:
+        """How many links, and whether and how the local service is checked."""
+        table, most = config.agent, config.limits.links_per_agent_max
+        links = self.optional([("--links", sharing.links)], links_of, table.links) or 1
+        if links > most:
+            source = "links" if sharing.links is None else "--links"
+            self.problems.append(BadArgument(source, str(links), f"at most {most} (the limit links_per_agent_max)"))
+        path = self.optional([("--health-path", sharing.health_path)], check_path_of, table.health_path)
+        interval = self.optional([("--health-interval", sharing.health_interval)], interval_of, table.health_interval)
+        if path is None and sharing.health_interval is not None and sharing.health_path is None:
+            self.problems.append(OnlyTogether("--health-interval", "--health-path"))
+        return links, None if path is None else Checks(path, interval or CHECK_SECONDS)
 
     def local(self, command: HttpCommand, table: AgentTable) -> tuple[LocalService | None, HostHeader | None]:
         """The local service and what it shall see as Host, which depends on it."""

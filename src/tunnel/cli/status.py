@@ -9,7 +9,9 @@ from tunnel.observe.events import (
     Event,
     ExchangeDone,
     LinkLost,
+    LinkUp,
     NameGranted,
+    NameReleased,
     ServerReady,
     SessionEnded,
     SessionOpened,
@@ -29,7 +31,10 @@ class Starting:
 @final
 @dataclass(frozen=True, slots=True)
 class Up:
-    """Requests can come."""
+    """Requests can come, over `up` of all `of` links."""
+
+    up: int = 1
+    of: int = 1
 
 
 @final
@@ -63,6 +68,8 @@ class Status:
     url: str = ""
     link: Link = Starting()
     agents: int | None = None
+    names: tuple[tuple[str, int], ...] = ()
+    """The names of a server that are answered, in order, and by how many links each."""
     requests: int = 0
     failures: int = 0
     newest: tuple[ExchangeDone, ...] = ()
@@ -77,8 +84,10 @@ def after(status: Status, event: Event) -> Status:
             return replace(status, url=event.url_pattern, link=Up(), agents=status.agents or 0)
         case AgentReady():
             return replace(status, url=event.url, link=Up())
+        case LinkUp():
+            return replace(status, link=Up(event.up, event.of))
         case LinkLost():
-            return replace(status, link=Down(line_of(event)))
+            return replace(status, link=Up(event.up, event.of) if event.up else Down(line_of(event)))
         case ShuttingDown():
             return replace(status, link=Stopping())
         case SessionOpened():
@@ -87,10 +96,15 @@ def after(status: Status, event: Event) -> Status:
             return replace(status, agents=max((status.agents or 0) - 1, 0))
         case ExchangeDone():
             return _after_request(status, event)
-        case NameGranted():
-            return status
+        case NameGranted() | NameReleased():
+            return replace(status, names=_names_after(status.names, event))
         case _:
             return replace(status, notes=(*status.notes, line_of(event))[-NOTES_SHOWN:])
+
+
+def _names_after(names: tuple[tuple[str, int], ...], event: NameGranted | NameReleased) -> tuple[tuple[str, int], ...]:
+    others = [each for each in names if each[0] != event.name]
+    return tuple(sorted([*others, (event.name, event.members)] if event.members else others))
 
 
 def _after_request(status: Status, event: ExchangeDone) -> Status:

@@ -11,9 +11,12 @@ from tunnel.observe.events import (
     FromWorker,
     LinkLost,
     LinkRefused,
+    LinkUp,
+    LocalHealth,
     LocalUnreachable,
     MemberHealth,
     NameGranted,
+    NameReleased,
     Reloaded,
     ServerReady,
     SessionEnded,
@@ -31,10 +34,13 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     SessionOpened: "session_opened",
     SessionEnded: "session_ended",
     NameGranted: "name_granted",
+    NameReleased: "name_released",
     MemberHealth: "member_health",
     LinkRefused: "link_refused",
+    LinkUp: "link_up",
     LinkLost: "link_lost",
     LocalUnreachable: "local_unreachable",
+    LocalHealth: "local_health",
     ShuttingDown: "shutting_down",
     Warned: "warning",
     WorkerStarted: "worker_started",
@@ -112,7 +118,16 @@ def _worker_words(event: WorkerStarted | WorkerEnded | Reloaded) -> str:
 
 
 def _link_words(
-    event: SessionOpened | SessionEnded | NameGranted | MemberHealth | LinkRefused | LinkLost | LocalUnreachable,
+    event: SessionOpened
+    | SessionEnded
+    | NameGranted
+    | NameReleased
+    | MemberHealth
+    | LinkRefused
+    | LinkUp
+    | LinkLost
+    | LocalUnreachable
+    | LocalHealth,
 ) -> str:
     match event:
         case SessionOpened():
@@ -120,12 +135,27 @@ def _link_words(
         case SessionEnded():
             return f"agent {event.session} gone after {event.seconds:.0f} s: {event.reason}"
         case NameGranted():
-            return f"agent {event.session} holds the name {event.name} (epoch {event.epoch})"
+            others = f", with {event.members - 1} more" if event.members > 1 else ""
+            return f"agent {event.session} holds the name {event.name} (epoch {event.epoch}){others}"
+        case NameReleased():
+            return f"agent {event.session} holds the name {event.name} no more; {event.members or 'nobody'} left"
         case MemberHealth():
             return f"agent {event.session} is {event.state} for {event.name}: {event.detail}"
         case LinkRefused():
             return f"agent from {event.peer} refused ({event.code}): {event.detail}"
+        case _:
+            return _agent_words(event)
+
+
+def _agent_words(event: LinkUp | LinkLost | LocalUnreachable | LocalHealth) -> str:
+    match event:
+        case LinkUp():
+            return f"link {event.link} is up; {event.up} of {event.of} links are"
         case LinkLost():
-            return f"no link: {event.reason}; dialling again in {event.retry_seconds:.1f} s"
+            left = f"{event.up} of {event.of} links left" if event.up else "no link"
+            return f"{left}: {event.reason}; dialling again in {event.retry_seconds:.1f} s"
         case LocalUnreachable():
             return f"the local service {event.target} does not answer: {event.reason}"
+        case LocalHealth():
+            state = "passes its checks" if event.is_up else "fails its checks and gets no requests"
+            return f"the local service {event.target} {state}: {event.detail}"

@@ -41,11 +41,23 @@ class SessionEnded:
 @final
 @dataclass(frozen=True, slots=True)
 class NameGranted:
-    """The server gave a name to a session under an epoch."""
+    """The server gave a name to a session under an epoch; `members` answer for it together now."""
 
     session: int
     name: str
     epoch: int
+    members: int = 1
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NameReleased:
+    """A session answers for a name no more; `members` still do."""
+
+    session: int
+    name: str
+    epoch: int
+    members: int = 0
 
 
 @final
@@ -93,7 +105,7 @@ class MemberHealth:
 @final
 @dataclass(frozen=True, slots=True)
 class AgentReady:
-    """The agent's endpoint answers at `url`; said again after each reconnect."""
+    """The agent's endpoint answers at `url`; said again when it had no link in between."""
 
     url: str
     name: str
@@ -102,11 +114,23 @@ class AgentReady:
 
 @final
 @dataclass(frozen=True, slots=True)
+class LinkUp:
+    """One of several links of the agent answers for its name; `up` of all `of` do now."""
+
+    link: int
+    up: int
+    of: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class LinkLost:
-    """The agent has no link; it dials again after `retry_seconds`."""
+    """The agent has lost a link and dials again after `retry_seconds`; `up` of all `of` are left."""
 
     reason: str
     retry_seconds: float
+    up: int = 0
+    of: int = 1
 
 
 @final
@@ -116,6 +140,16 @@ class LocalUnreachable:
 
     target: str
     reason: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LocalHealth:
+    """The agent's checks say another thing of its local service than before."""
+
+    target: str
+    is_up: bool
+    detail: str
 
 
 @final
@@ -181,12 +215,15 @@ Event: TypeAlias = (
     | SessionOpened
     | SessionEnded
     | NameGranted
+    | NameReleased
     | LinkRefused
     | ExchangeDone
     | MemberHealth
     | AgentReady
+    | LinkUp
     | LinkLost
     | LocalUnreachable
+    | LocalHealth
     | ShuttingDown
     | Warned
     | WorkerStarted

@@ -41,6 +41,10 @@ class OpenStream(Protocol):
     def stream(self) -> StreamId:
         """Its number there."""
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether that link is the agent's own, so that a reset of the stream is the agent's word."""
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class VisitorStream:
 
     link: Link
     stream: StreamId
+    is_direct: bool = False
 
 
 class Opener(Protocol):

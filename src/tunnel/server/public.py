@@ -65,6 +65,8 @@ class PublicConnection:
         self._link: Link | None = None
         self._stream = StreamId(0)
         self._lease: Lease | None = None
+        self._is_direct = False
+        """The current stream is on the agent's own link: who resets it is the agent."""
         self._throttle: Throttle | None = None
         """Present where bytes a second are limited."""
         self._owed = 0
@@ -191,9 +193,11 @@ class PublicConnection:
     @guarded
     def on_stream_reset(self, now: Instant) -> None:
         """The local service, the agent or the link broke."""
+        link = self._link
+        is_refused = self._is_direct and link is not None and not link.is_closed
         self._forget_stream()
         if self._edge is not None:
-            self._edge.on_origin_reset(now)
+            self._edge.on_origin_reset(now, is_refused=is_refused)
             self._pump(self._edge, now)
 
     @guarded
@@ -218,6 +222,7 @@ class PublicConnection:
         """The lease of the current stream is another's now: the stream is cut on our side."""
         if self._link is not None:
             self._link.leave(self._stream, reset=True)
+        self._is_direct = False
         self.on_stream_reset(now)
 
     @guarded
@@ -355,6 +360,7 @@ class PublicConnection:
         if isinstance(opened, Success):
             stream = value_of(opened)
             self._link, self._stream, self._lease = stream.link, stream.stream, lease
+            self._is_direct = stream.is_direct
             if lease.policy is not None or self._hub.door.guards_everyone:
                 self._meter(lease)
         else:

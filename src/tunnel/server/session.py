@@ -22,7 +22,7 @@ from tunnel.core.token.verify import verify_token
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
-from tunnel.observe.events import LinkRefused, MemberHealth, NameGranted, SessionEnded, SessionOpened
+from tunnel.observe.events import LinkRefused, MemberHealth, NameGranted, NameReleased, SessionEnded, SessionOpened
 from tunnel.server.hub import Hub, Tenant, VisitorStream
 from tunnel.server.registry import Holder
 
@@ -79,9 +79,13 @@ class AgentSession:
         return self
 
     def on_peer_leaving(self, now: Instant) -> None:
-        """The agent takes no new visitors: its names are without an agent at once, what runs may finish."""
+        """The agent takes no new visitors: its names are without an agent at once, what runs may finish.
+
+        We answer alike, so that it knows when nothing that we opened is on its way any more.
+        """
         self._hub.registry.drop(self._id)
-        self._leases.clear()
+        self._release_all()
+        self.link.go_away()
         for handler in self.link.handlers():
             if isinstance(handler, Tenant):
                 handler.on_agent_leaving(now)
@@ -91,7 +95,7 @@ class AgentSession:
         self._is_over = True
         self._alarm.cancel()
         self._hub.registry.drop(self._id)
-        self._leases.clear()
+        self._release_all()
         self._recognise()
         token = self._token
         if token is not None and self._hub.end(self._id, token.token_id):
@@ -151,11 +155,12 @@ class AgentSession:
             return Failure(_problem_of(error_of(opened)))
         stream = value_of(opened)
         self.link.send(stream, encode_preface(preface))
-        return Success(VisitorStream(self.link, stream))
+        return Success(VisitorStream(self.link, stream, is_direct=True))
 
     def fence(self, lease: Lease, detail: str, now: Instant) -> None:
         """The lease is another's now: not one byte more passes on its streams."""
-        self._leases.pop(lease.endpoint, None)
+        if self._leases.pop(lease.endpoint, None) is not None:
+            self._tell_released(lease)
         self._conversation.fence(lease.endpoint, detail)
         self._say()
         for handler in self.link.handlers():
@@ -252,7 +257,8 @@ class AgentSession:
         if self._is_over or not self._conversation.grant(lease.endpoint, lease.name, url, lease.epoch):
             return False
         self._leases[lease.endpoint] = lease
-        self._hub.events.emit(NameGranted(self._id, lease.name, lease.epoch))
+        members = len(self._hub.table.members(lease.name))
+        self._hub.events.emit(NameGranted(self._id, lease.name, lease.epoch, members))
         # Queued before a fence: a request that it cuts off may be repeated on this link, behind the grant.
         self._say()
         return True
@@ -276,6 +282,7 @@ class AgentSession:
                 lease = self._leases.pop(endpoint, None)
                 if lease is not None:
                     self._hub.registry.withdraw(lease)
+                    self._tell_released(lease)
             case Health(endpoint=endpoint, is_up=is_up, detail=detail):
                 lease = self._leases.get(endpoint)
                 if lease is not None and self._hub.table.on_health(lease, is_up=is_up):
@@ -299,6 +306,16 @@ class AgentSession:
             return
         self._presented = value_of(verified)
         hub.registry.open(self, value_of(verified), hello)
+
+    def _release_all(self) -> None:
+        leases = list(self._leases.values())
+        self._leases.clear()
+        for lease in leases:
+            self._tell_released(lease)
+
+    def _tell_released(self, lease: Lease) -> None:
+        left = sum(member.epoch != lease.epoch for member in self._hub.table.members(lease.name))
+        self._hub.events.emit(NameReleased(self._id, lease.name, lease.epoch, left))
 
     def _turn_away(self, code: str, detail: str) -> None:
         if not self._is_over:

@@ -140,6 +140,12 @@ class Limits:
     """Then it is put aside for so long; doubled each time that a request finds it failing still."""
     aside_seconds_max: float = 60.0
     """The longest such pause: a service that is back gets its share within a minute."""
+    check_seconds_max: float = 5.0
+    """An answer to one of the agent's checks of its local service; a page for people would be left by then, too."""
+    check_failures: int = 2
+    """Checks in a row that fail before a service that was up is down: one alone may be an accident."""
+    check_passes: int = 2
+    """And that pass before one that was down is up."""
     retries_max: int = 3
     """Other members that one request may be sent to after the first did not take it."""
     retry_bytes_max: int = 64 * KIB

@@ -166,8 +166,12 @@ class Edge:
             close_response(state, leg, exchange, now)
         self._arm(now)
 
-    def on_origin_reset(self, now: Instant) -> None:
-        """RST on the stream, or its link is lost, or its lease is fenced: nothing more comes, whole or not."""
+    def on_origin_reset(self, now: Instant, *, is_refused: bool = False) -> None:
+        """RST on the stream, or its link is lost, or its lease is fenced: nothing more comes, whole or not.
+
+        `is_refused`: the agent itself reset it, over a link that stands. Before its reply that is a refusal
+        (LINK-STREAM-004), as of a stream that crossed its GOAWAY on the way.
+        """
         state = self._state
         leg, exchange = state.leg, state.exchange
         if leg is None:
@@ -179,7 +183,11 @@ class Edge:
         elif exchange is not None and not repeat(state, leg, exchange, now):
             if was_local:
                 fail(state, LOCAL_CLOSED_EARLY, "the agent reports a broken connection to the local service", now)
-            elif not repeat_elsewhere(state, leg, exchange, now):
+            elif not (
+                try_another(state, exchange, leg.lease, now)
+                if is_refused and not leg.has_replied
+                else repeat_elsewhere(state, leg, exchange, now)
+            ):
                 fail(state, LINK_LOST, "", now)
         self._arm(now)
 
