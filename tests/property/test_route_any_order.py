@@ -140,7 +140,7 @@ class AnyOrder(RuleBasedStateMachine):
         """Whether all holders are of its token and older, and it was not one of those before them."""
         told, until = self.told.get(name, ([], 0))
         return all(
-            lease.token is self.live[session][0] and lease.session < session for lease in self.held[name]
+            lease.token is self.live[session][0] and lease.session <= session for lease in self.held[name]
         ) and not (self.agents[session] in told and session <= until)
 
     @precondition(lambda self: self.ended)

@@ -12,6 +12,7 @@ from tunnel.core.base.limits import READ_BYTES
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.http.reader import HeadReader
 from tunnel.core.http.response import ResponseHead, parse_response_head
+from tunnel.core.proxy.writer import proxy_header_bytes
 from tunnel.core.route.checks import Verdict
 from tunnel.observe.events import LocalHealth
 
@@ -45,7 +46,7 @@ async def check_once(ground: LocalGround, path: str) -> str:
             )
             try:
                 fields = f"Host: {address}\r\nUser-Agent: tunnel-check\r\nConnection: close\r\n"
-                writer.write(f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode())
+                writer.write(_introduction(ground) + f"GET {path} HTTP/1.1\r\n{fields}\r\n".encode())
                 return await _read_answer(ground, reader)
             finally:
                 writer.transport.abort()
@@ -55,6 +56,12 @@ async def check_once(ground: LocalGround, path: str) -> str:
         return cause.strerror or str(cause) or "it closed the connection"
     except UnicodeError:
         return f"{address.host} is not a host name"
+
+
+def _introduction(ground: LocalGround) -> bytes:
+    """What a service that is told of its visitors waits for: that this connection is from none (LOCAL, or UNKNOWN)."""
+    version = ground.proxy_protocol
+    return b"" if version is None else proxy_header_bytes(version, "", 0, "", 0)
 
 
 async def _read_answer(ground: LocalGround, reader: asyncio.StreamReader) -> str:
