@@ -88,9 +88,9 @@ async def test_a_local_service_that_is_gone_costs_no_request(state: Path) -> Non
         await bad.stop()
 
 
-@pytest.mark.shows("OPS-POOL-003")
+@pytest.mark.shows("OPS-POOL-003", "LINK-STREAM-004", "RELAY-RETRY-002", "RELAY-RETRY-003")
 async def test_a_member_that_stops_costs_no_request(state: Path) -> None:
-    """As in a deploy: one is stopped under traffic while the other stays."""
+    """As in a deploy: one is stopped under traffic while the other stays; no request fails, and none is begun twice."""
     statuses: list[int] = []
 
     async def keep_asking(running: World, until: asyncio.Event) -> None:
@@ -115,6 +115,8 @@ async def test_a_member_that_stops_costs_no_request(state: Path) -> None:
             await running.log.next(ExchangeDone, len(running.log.all(ExchangeDone)) + 20)
             is_enough.set()
         assert set(statuses) == {200}
+        heads = [*first.heads, *second.heads]
+        assert sum(head.startswith(b"POST") for head in heads) * 2 == len(statuses)
         assert (await running.log.next(NameReleased)).members == 1
 
 
