@@ -4,6 +4,7 @@ Each case is read whole and byte by byte; accepted messages are also encoded aga
 """
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Final, NotRequired, TypedDict
 
@@ -79,7 +80,7 @@ def policy_facts(policy: Policy) -> dict[str, object]:
     """What a policy asks for; nothing for an open one."""
     if policy == OPEN:
         return {}
-    told: dict[str, object] = {name: getattr(policy.rates, name) for name in policy.rates.__slots__}
+    told: dict[str, object] = {field.name: getattr(policy.rates, field.name) for field in fields(policy.rates)}
     told["allow"] = [block_text(block) for block in policy.allow]
     told["deny"] = [block_text(block) for block in policy.deny]
     told["sign_ins"] = [{"salt": one.salt.hex(), "digest": one.digest.hex()} for one in policy.sign_ins]

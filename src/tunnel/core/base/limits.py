@@ -151,7 +151,7 @@ class Limits:
     retry_bytes_max: int = 64 * KIB
     """Of a request body, held until a local service has the request, so that another can get it instead. One read."""
     addresses_tracked_max: int = 65_536
-    """Addresses, and endpoints, whose limits on requests or bytes are remembered; some 20 MB when all of them come."""
+    """Addresses, and endpoints, whose limits on requests or bytes are remembered; some 35 MB when all of them come."""
     offline_names_max: int = 10_000
     """Names remembered as offline; the oldest are forgotten first."""
 

@@ -23,6 +23,8 @@ SECOND: Final = 1_000_000
 class Bucket:
     """Credits at a moment, in microseconds. Below zero is a debt: bytes that have passed already."""
 
+    __slots__ = ("at", "credit")
+
     def __init__(self, credit: int, at: int) -> None:
         self.credit = credit
         self.at: int = at
