@@ -13,7 +13,7 @@ from typing import Final, final
 
 from bench.failure import BenchError
 from bench.pair import LOOPBACK, resident_bytes
-from bench.processes import cpu_seconds, free_port
+from bench.processes import accepts, cpu_seconds
 
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings, LocalService
@@ -31,6 +31,8 @@ from tunnel.server.state import AUTHORITY, signing_key
 DOMAIN: Final = "localhost"
 _START_SECONDS_MAX: Final = 30.0
 _STOP_SECONDS_MAX: Final = 60.0
+_PORTS: Final = (12_000, 30_000)
+"""Below those that systems give to outgoing connections."""
 _DAY_SECONDS: Final = 86_400
 _PROGRAM: Final = """
 import atexit, sys
@@ -51,8 +53,8 @@ class Host:
     def __init__(self, folder: Path, limits: str = "") -> None:
         self.folder: Final = folder
         self.state: Final = folder / "state"
-        self.public: Final = Address(LOOPBACK, free_port())
-        self.agents: Final = Address(LOOPBACK, free_port())
+        self.public: Final = Address(LOOPBACK, _lasting_port())
+        self.agents: Final = Address(LOOPBACK, _lasting_port())
         self._config: Final = folder / "server.toml"
         self._config.write_text(f"version = 1\n\n[limits]\n{limits}", encoding="utf-8")
         self._process: asyncio.subprocess.Process | None = None
@@ -211,6 +213,14 @@ class Member:
         """As the laptop that is closed."""
         self.task.cancel()
         await asyncio.wait([self.task])
+
+
+def _lasting_port() -> int:
+    """A free port that no outgoing connection is given meanwhile: a server that is started again needs the same."""
+    while True:
+        port = secrets.SystemRandom().randrange(*_PORTS)
+        if not accepts(port):
+            return port
 
 
 def minted(state: Path, name: str) -> bytes:
