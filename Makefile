@@ -14,7 +14,7 @@ help:
 	@echo "make trace              which test shows which requirement"
 	@echo "make coverage           lines and branches of the core, 100 % or it fails"
 	@echo "make defects            deliberate defects, each of which a test has to catch"
-	@echo "make interop [BYTES=10000000] [WEBSOCKET=all]   our mux with other people's, Autobahn's cases (go, cargo, npm)"
+	@echo "make interop [BYTES=100000000] [WEBSOCKET=all]   our mux with other people's, Autobahn's cases (go, cargo, npm)"
 	@echo "make simulate [SEEDS=300] [FROM=0]   server and agent in simulated worlds, a seed each"
 	@echo "make simulate-planted   planted bugs, each of which the simulation has to find"
 	@echo "make matrix             curl, h11, aiohttp, websockets, Chromium through us to six real servers (npm, nginx)"
@@ -88,7 +88,7 @@ defects: setup-dev
 	@$(BIN)/python -m ci.defects $(if $(WITHOUT),--without $(WITHOUT))
 
 # Other people's yamux, each built by its own language's client (docs/adr/0050).
-BYTES ?= 10000000
+BYTES ?= 100000000
 interop: setup-dev
 	@WEBSOCKET=$(WEBSOCKET) $(BIN)/python -m ci.interop --bytes $(BYTES)
 

@@ -27,7 +27,7 @@ def main() -> int:
     """The exit code of the tests, or 1 when a peer does not build."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--matrix", action="store_true", help="servers and clients instead of peers")
-    parser.add_argument("--bytes", type=int, default=10_000_000, help="bytes each way in the bulk scenarios")
+    parser.add_argument("--bytes", type=int, default=100_000_000, help="bytes each way in the bulk scenarios")
     asked = parser.parse_args()
     builders = SERVERS if asked.matrix else PEERS
     tests = ("tests/interop/test_matrix.py",) if asked.matrix else ("tests/interop",)

@@ -139,6 +139,17 @@ def test_a_frame_beyond_the_frame_limit_is_refused_on_any_stream() -> None:
     assert refusal(server(), header(DATA, 0, 99, 1 << 25)) == FrameTooLong(99, 1 << 25, 1 << 24)
 
 
+@pytest.mark.shows("MUX-FRAME-003", "MUX-FLOW-005")
+def test_a_whole_window_is_taken_in_one_frame_however_far_it_has_grown() -> None:
+    """@libp2p/yamux fills what it is granted with one frame; a window beyond the frame limit would be a trap for it."""
+    widest = Limits().stream_window_bytes_max
+    session = server(Limits(stream_window_bytes=widest))
+    assert hear(session, update(1, 0, SYN)) == [("opened", 1)]
+    assert sent(session, 12) == [(UPDATE, ACK, 1, widest - WINDOW, b"")]
+    assert hear(session, header(DATA, 0, 1, widest) + b"the first of them") == [("data", 1, b"the first of them")]
+    assert isinstance(refusal(session, bytes(widest - 17) + data(1, b"x")), FlowControlViolated)
+
+
 @pytest.mark.shows("MUX-FLOW-006", "MUX-FLOW-007")
 def test_credit_is_granted_when_bytes_have_left_and_half_a_window_is_owed() -> None:
     session = server()
