@@ -20,7 +20,7 @@ from tunnel.observe.events import EventSink, ServerReady, ShuttingDown, Warned
 from tunnel.ports import Clock
 from tunnel.server.certificates import Certificates, read_certificates
 from tunnel.server.doors import Doors, open_doors
-from tunnel.server.end import ServerEnd, StateUnusable
+from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.entrance import Porch
 from tunnel.server.hub import Hub
 from tunnel.server.member import Mandate, Member
@@ -48,11 +48,14 @@ class Server:
         self._handovers: Final = Handovers(hub.loop)
         self._listeners: Final[list[Listener]] = []
 
-    def start(self, settings: ServerSettings, certificates: Certificates, doors: Doors) -> None:
-        """Accept at both doors, which belong to this server from here on."""
+    def start(self, settings: ServerSettings, certificates: Certificates, doors: Doors) -> Outcome[None, CannotListen]:
+        """Accept at both doors, which belong to this server from here on; not at sockets that do not know where."""
         hub = self._hub
-        public = address_of(doors.public, settings.public.host)
-        agents = address_of(doors.agents, settings.agents.host)
+        try:
+            public = address_of(doors.public, settings.public.host)
+            agents = address_of(doors.agents, settings.agents.host)
+        except OSError as cause:
+            return Failure(CannotListen(str(settings.public), cause.strerror or str(cause)))
         trusted = certificates if settings.certificates else None
         hub.urls = Urls(settings.domain, public.port, agents.port, trusted)
         porch = Upstreams(hub, settings.proxy_from, Porch(hub, self._handovers, certificates))
@@ -60,6 +63,7 @@ class Server:
         entry = Upstreams(hub, settings.proxy_from, _PublicDoor(hub, self._handovers))
         self._listeners.append(Listener(doors.public, entry))
         hub.events.emit(ServerReady(hub.urls.pattern(), str(public), str(agents), hub.urls.https_pattern()))
+        return Success(None)
 
     async def shut_down(self) -> None:
         """Accept nothing, tell the agents, and let running exchanges finish within the grace period."""
@@ -171,7 +175,9 @@ async def serve(
         member = None if mandate is None else Member(hub, mandate, stop)
         try:
             if member is None or await member.join():
-                server.start(settings, certificates, doors)
+                started = server.start(settings, certificates, doors)
+                if not isinstance(started, Success):
+                    return started
                 await _tend(settings, hub, certificates, stop)
             if member is not None and member.is_retiring:
                 await server.hand_on()
