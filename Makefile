@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo test interop matrix wall trace coverage defects simulate simulate-planted fuzz model bench scale soak compiled test-compiled setup setup-dev lock clean
+.PHONY: help demo test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench scale soak compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -17,6 +17,7 @@ help:
 	@echo "make interop [BYTES=100000000] [WEBSOCKET=all]   our mux with other people's, Autobahn's cases (go, cargo, npm)"
 	@echo "make simulate [SEEDS=300] [FROM=0]   server and agent in simulated worlds, a seed each"
 	@echo "make simulate-planted   planted bugs, each of which the simulation has to find"
+	@echo "make faults [EACH=1]    each operation of the system fails in turn, with each of its errors"
 	@echo "make matrix             curl, h11, aiohttp, websockets, Chromium through us to six real servers (npm, nginx)"
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
 	@echo "make model [DEEP=1]     the model of the multiplexer, in every state (needs spin and a C compiler)"
@@ -101,6 +102,10 @@ simulate: SEEDS ?= 300
 simulate: FROM ?= 0
 simulate: setup-dev
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM)
+
+faults: EACH ?= 1
+faults: setup-dev
+	@$(BIN)/python -m tests.simulation.injection --each $(EACH)
 
 simulate-planted: setup-dev
 	@$(BIN)/python -m tests.simulation.planted $(if $(WITHIN),--seeds-max $(WITHIN))

@@ -96,7 +96,7 @@ class Parties:
 
     def serve_again(self) -> None:
         """Begin the server again, which had ended."""
-        self._kernel.say(f"the server ended: {self.server.result()}; it is begun again")
+        self._kernel.say(f"the server ended: {_end_of(self.server)}; it is begun again")
         self.ended.append(self.server)
         self.server = self._serve()
 
@@ -112,7 +112,7 @@ class Parties:
 
     def begin_again(self, agent: Agent) -> None:
         """Begin an agent again, which had ended."""
-        self._kernel.say(f"agent {agent.number} ended: {agent.task.result()}; it is begun again")
+        self._kernel.say(f"agent {agent.number} ended: {_end_of(agent.task)}; it is begun again")
         self.ended.append(agent.task)
         agent.log = AgentLog(self._kernel, agent.number)
         agent.task = self._run(agent.number, agent.name, agent.log, agent.stop)
@@ -139,6 +139,12 @@ class Parties:
     def tasks(self) -> "list[asyncio.Task[object]]":
         """Of all that run."""
         return [self.server, *(agent.task for agent in self.agents)]
+
+
+def _end_of(task: "asyncio.Task[object]") -> str:
+    if not task.done():
+        return "not at all"
+    return repr(task.exception()) if task.exception() is not None else str(task.result())
 
 
 async def first_of(event: asyncio.Event, task: "asyncio.Task[object]") -> bool:

@@ -50,6 +50,10 @@ class Points:
         """Make one of them fail."""
         self._failing, self.fails_at = failing, failing.at
 
+    def heal(self) -> None:
+        """Nothing fails any more."""
+        self.is_on = False
+
     def reach(self, name: str) -> None:
         """Come by one operation; raises when it is the one that fails."""
         if not self.is_on or HOST.get() not in PRODUCT:
@@ -218,7 +222,8 @@ class SimSocket:
 
     def setsockopt(self, level: int, option: int, value: int | bytes = 0, size: int = 0) -> None:
         """Only the hard close and the low water of reads change what happens here."""
-        self._system.points.reach("setsockopt")
+        is_nodelay = (level, option) == (socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        self._system.points.reach("nodelay" if is_nodelay else "setsockopt")
         if (level, option) == (socket.SOL_SOCKET, socket.SO_RCVLOWAT) and self._end is not None:
             self._end.low_water = int.from_bytes(value, sys.byteorder) if isinstance(value, bytes) else value
             self._touch()

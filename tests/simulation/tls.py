@@ -60,7 +60,7 @@ class StandInContext:
         self.reach("load_cert_chain")
         text = Path(str(certificate)).read_bytes()
         if b"CERTIFICATE" not in text:
-            raise _fault("NO_START_LINE")
+            raise fault("NO_START_LINE")
 
     def load_verify_locations(self, cafile: object = None, capath: object = None, cadata: object = None) -> None:
         """Likewise."""
@@ -118,9 +118,9 @@ class StandInTls(ssl.SSLObject):
         while not self._stands:
             kind, payload = self._take_record()
             if kind == _ALERT:
-                raise _fault("TLSV1_ALERT")
+                raise fault("TLSV1_ALERT")
             if kind != _HANDSHAKE:
-                raise _fault("UNEXPECTED_MESSAGE")
+                raise fault("UNEXPECTED_MESSAGE")
             self._shake(payload)
 
     def _hello(self) -> bytes:
@@ -145,7 +145,7 @@ class StandInTls(ssl.SSLObject):
             self._stands = True
             self._put(_HANDSHAKE, _FINISHED)
         else:
-            raise _fault("BAD_MESSAGE")
+            raise fault("BAD_MESSAGE")
 
     @override
     def read(self, len: int = 1024, buffer: bytearray | memoryview | None = None) -> bytes | int:  # type: ignore[override]
@@ -186,7 +186,7 @@ class StandInTls(ssl.SSLObject):
             if kind == _ALERT:
                 self._was_closed = True
             elif kind == _DATA:
-                raise _fault("APPLICATION_DATA_AFTER_CLOSE_NOTIFY")
+                raise fault("APPLICATION_DATA_AFTER_CLOSE_NOTIFY")
 
     @override
     def getpeercert(self, binary_form: bool = False) -> None:
@@ -216,7 +216,7 @@ class StandInTls(ssl.SSLObject):
     def _take_record(self) -> tuple[int, bytes]:
         self._raw.extend(self._incoming.read())
         if len(self._raw) >= _HEAD and (self._raw[0] not in _KINDS or self._raw[1] != 3):
-            raise _fault("WRONG_VERSION_NUMBER")
+            raise fault("WRONG_VERSION_NUMBER")
         size = int.from_bytes(self._raw[3:5])
         if len(self._raw) < _HEAD or len(self._raw) < _HEAD + size:
             if self._incoming.eof:
@@ -227,8 +227,8 @@ class StandInTls(ssl.SSLObject):
         return kind, payload
 
 
-def _fault(reason: str) -> ssl.SSLError:
+def fault(reason: str) -> ssl.SSLError:
     """An error as OpenSSL gives it: with a reason to look at."""
-    fault = ssl.SSLError(1, f"[SSL: {reason}] (stand-in)")
-    fault.reason = reason
-    return fault
+    made = ssl.SSLError(1, f"[SSL: {reason}] (stand-in)")
+    made.reason = reason
+    return made

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -9,6 +10,7 @@ from typing import Final, final
 import anyio
 from tests.simulation.exchange import Exchange, draw, probe
 from tests.simulation.faults import Faults
+from tests.simulation.files import failing_files
 from tests.simulation.judge import judge, judge_drain
 from tests.simulation.kernel import Endless, Kernel, Stuck
 from tests.simulation.loop import SimLoop
@@ -24,6 +26,8 @@ from tunnel.observe.escapes import escape_stories, handler_escapes_total
 
 _ENDING_SECONDS: Final = 60.0
 """How long the whole may take to end once it is told to: grace, goodbyes and last words."""
+_FAILING_SECONDS: Final = 5.0
+"""How long what fails from some moment on goes on failing, once visitors come."""
 _LOOKS: Final = 400
 _STRAGGLERS: Final = 20
 _SETTLING_SECONDS: Final = 3.0
@@ -61,7 +65,8 @@ def run(plan: Plan, failing: Failing | None = None, state: Path | None = None) -
     watch = Watch(kernel, plan.limits, lambda host: int(host.rpartition(".")[2]) if host.startswith("10.0.1.") else -1)
     escapes = handler_escapes_total()
     world = World(plan, kernel, system, watch, state)
-    with watch.watching(), surrounded(system, plan.seed, has_real_tls=plan.has_real_tls):
+    files = nullcontext() if state is None else failing_files(system.points, state)
+    with watch.watching(), surrounded(system, plan.seed, has_real_tls=plan.has_real_tls), files:
         loop = SimLoop(system, plan.seed)
         loop.sim_selector.watch = watch.look
         try:
@@ -128,6 +133,8 @@ class World:
 
     async def _be_visited(self, loop: SimLoop, parties: Parties) -> None:
         plan = self.plan
+        if self.system.points.fails_at:
+            loop.call_later(_FAILING_SECONDS, self.system.points.heal)
         faults = Faults(self.kernel, self.system, self.random, SERVER, parties.agents)
         visits = self._visitors(loop, [agent.name for agent in parties.agents])
         troubles = loop.create_task(faults.happen(plan.faults, plan.spread))
@@ -180,10 +187,16 @@ class World:
 
     def _judge(self) -> None:
         plan = self.plan
-        harmless = not any(name.startswith(("visitor", "pause")) for name in plan.faults)
+        harmless = not self.system.points.fails_at
+        harmless &= not any(name.startswith(("visitor", "pause")) for name in plan.faults)
         for exchange in list(self.watch.exchanges.values()):
             is_cut = bool(self._stopped_at) and exchange.ended_at >= self._stopped_at + plan.limits.grace_seconds
-            judge(exchange, self.watch.found, is_calm=plan.is_calm, visitors_are_safe=harmless and not is_cut)
+            judge(
+                exchange,
+                self.watch.found,
+                is_calm=plan.is_calm and not self.system.points.fails_at,
+                visitors_are_safe=harmless and not is_cut,
+            )
             if self._stopped_at and not plan.faults and not plan.rivals:
                 judge_drain(exchange, self.watch.found, self._stopped_at, plan.limits.grace_seconds)
 
