@@ -44,6 +44,7 @@ from tunnel.core.cluster.messages import (
     WorkerUp,
 )
 from tunnel.core.link.messages import DenialCode, Expose, Keep
+from tunnel.core.policy.rules import Policy, Rates, SignIn
 from tunnel.core.route.table import Lease, Offline
 from tunnel.core.token.token import EndpointKind
 
@@ -80,6 +81,22 @@ def test_a_name_granted_at_one_worker_is_found_at_all() -> None:
         assert worker.replica.worker_of(found) == one.number
     assert cluster.registry.names() == [DEMO]
     assert cluster.registry.session_count() == 1
+
+
+@pytest.mark.shows("POLICY-WORK-001")
+def test_the_policy_of_a_name_holds_at_every_worker() -> None:
+    cluster, one, two = pair()
+    policy = Policy(Rates(1000, 5, 3), sign_ins=(SignIn(bytes(16), bytes(32)),))
+    agent = cluster.dial(one, 1, TOKENS[0])
+    cluster.settle()
+    cluster.ask(agent, DEMO, policy)
+    cluster.settle()
+    three = cluster.start()
+    cluster.settle()
+    for worker in (one, two, three):
+        found = worker.table.find(DEMO, cluster.now)
+        assert isinstance(found, Lease)
+        assert found.policy == policy
 
 
 @pytest.mark.shows("WORK-NAME-002")

@@ -24,6 +24,7 @@ from tunnel.core.cluster.messages import (
 from tunnel.core.cluster.registry import ClusterRegistry
 from tunnel.core.cluster.replica import LeaseGranted, LeaseOver, Replica
 from tunnel.core.link.messages import Expose, Hello, Keep
+from tunnel.core.policy.rules import OPEN, Policy
 from tunnel.core.route.table import Lease, RouteTable
 from tunnel.core.token.codec import encode_token, key_id_of
 from tunnel.core.token.token import AccountId, EndpointKind, NamePattern, Token, TokenId
@@ -131,13 +132,13 @@ class Cluster:
         worker.says()
         return agent
 
-    def ask(self, agent: Agent, name: str) -> None:
+    def ask(self, agent: Agent, name: str, policy: Policy = OPEN) -> None:
         """An agent with a session asks for a name."""
         worker = self.workers.get(agent.worker)
         if worker is not None and agent.session is not None and not agent.is_over:
             endpoint = EndpointId(len(agent.asked) + 1)
             agent.asked[endpoint] = name
-            worker.replica.ask_name(agent.session, Expose(endpoint, EndpointKind.HTTP, name, Keep()))
+            worker.replica.ask_name(agent.session, Expose(endpoint, EndpointKind.HTTP, name, Keep(), policy=policy))
             worker.says()
 
     def give_up(self, agent: Agent, lease: Lease) -> None:
