@@ -16,7 +16,15 @@ from tunnel.agent.settings import Checks
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Success, error_of
 from tunnel.core.link.messages import Share
-from tunnel.observe.events import ExchangeDone, LocalHealth, LocalUnreachable, MemberHealth, NameGranted, NameReleased
+from tunnel.observe.events import (
+    ExchangeDone,
+    LocalHealth,
+    LocalUnreachable,
+    MemberHealth,
+    NameGranted,
+    NameReleased,
+    ShuttingDown,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +126,25 @@ async def test_a_member_that_stops_costs_no_request(state: Path) -> None:
         heads = [*first.heads, *second.heads]
         assert sum(head.startswith(b"POST") for head in heads) * 2 == len(statuses)
         assert (await running.log.next(NameReleased)).members == 1
+
+
+@pytest.mark.shows("OPS-POOL-003", "LINK-STREAM-004", "RELAY-RETRY-003")
+async def test_a_request_that_crosses_the_goodbye_of_its_agent_goes_to_another(state: Path) -> None:
+    """The server hears of it a moment later, and until then gives this agent requests, too."""
+    async with (
+        serving(hello) as first,
+        serving(hello) as second,
+        world(state, LIMITS) as running,
+        relaying(running.agents) as relay,
+        running.agent(first.address, share=POOL),
+        running.agent(second.address, share=POOL, server=relay.address) as leaving,
+    ):
+        relay.delay_seconds = 0.02
+        leaving.stop.set()
+        await leaving.log.next(ShuttingDown)
+        assert await asyncio.gather(*[posted(running, b"once") for _ in range(4)]) == [200] * 4
+        assert (len(first.heads), len(second.heads)) == (4, 0)
+        assert await leaving.end() == Success(None)
 
 
 async def checked(connection: Connection, service: Service, sick: set[Service]) -> None:
