@@ -34,7 +34,7 @@ local REFUSALS = {
 }
 local DENIALS = {
     [1] = "name taken", [2] = "not permitted", [3] = "too many", [4] = "bad name", [5] = "unsupported kind",
-    [6] = "shutting down",
+    [6] = "shutting down", [7] = "port taken", [8] = "no port",
 }
 local KINDS = { [1] = "HTTP", [2] = "TCP", [4] = "TLS" }
 local SHARES = { [0] = "alone", [1] = "pool" }

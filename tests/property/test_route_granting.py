@@ -65,7 +65,7 @@ def test_a_denial_says_why() -> None:
     assert denied(decided("not a name", token_of())) is DenialCode.BAD_NAME
     assert denied(decided("", token_of("no_label"))) is DenialCode.BAD_NAME
     assert denied(decided("other", token_of("demo"))) is DenialCode.NOT_PERMITTED
-    assert denied(decided("demo", token_of(), EndpointKind.TCP)) is DenialCode.UNSUPPORTED_KIND
+    assert denied(decided("demo", token_of(), EndpointKind.TCP)) is DenialCode.NOT_PERMITTED
     full = token_of()
     table = RouteTable(DEFAULT_LIMITS)
     for name in ("one", "two", "three", "four"):

@@ -15,8 +15,12 @@ from hypothesis import strategies as st
 from tests.support import tls_hello as make
 from tests.support.tls_hello import hello, protocols, records, server_names, versions
 
+from tunnel.core.base.ids import EndpointId, Instant, Label, SessionId, UnixSeconds
+from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.core.relay.arrival import ForAgents, ForEdge, ForNobody, arrival_of
+from tunnel.core.link.messages import Keep
+from tunnel.core.relay.arrival import ForAgents, ForEdge, ForNobody, ForOwner, arrival_of
+from tunnel.core.route.table import Claim, RouteTable
 from tunnel.core.tls.choice import Choice
 from tunnel.core.tls.errors import (
     HelloError,
@@ -29,8 +33,10 @@ from tunnel.core.tls.errors import (
     describe,
 )
 from tunnel.core.tls.hello import RECORDS_MAX, ClientHello, HelloPart, read_hello
+from tunnel.core.token.token import AccountId, EndpointKind, KeyId, NamePattern, Token, TokenId
 
-LIMIT: Final = 32 * 1024
+LIMITS: Final = Limits()
+LIMIT: Final = LIMITS.hello_bytes_max
 FILE: Final = Path(__file__).parents[2] / "spec" / "vectors" / "tls-hellos.json"
 
 
@@ -172,6 +178,7 @@ def test_vectors_hold(case: Case) -> None:
 
 
 @pytest.mark.shows("TLS-HELLO-001")
+@settings(deadline=None)
 @given(name=NAMES.filter(lambda n: len(n) < 60 and "_" not in n and "-" not in n))
 def test_openssl_says_the_same(name: str) -> None:
     """A hello that the library of this machine writes at this moment."""
@@ -343,6 +350,14 @@ def test_what_is_not_tls_is_named(data: bytes, spoken: OtherProtocol) -> None:
 
 
 @pytest.mark.shows("TLS-HELLO-008")
+def test_each_error_says_what_was_seen_and_what_belongs_there() -> None:
+    assert describe(NotTls(OtherProtocol.HTTP)) == "it speaks plain HTTP; this port takes TLS only"
+    assert "1" in describe(OtherMessage(2))
+    assert "40 bytes" in describe(HelloTooLong(40, 30))
+    assert "32 records" in describe(TooManyRecords(32))
+
+
+@pytest.mark.shows("TLS-HELLO-008")
 def test_another_message_is_named() -> None:
     assert read(records(b"\x02\0\0\0")) == Failure(OtherMessage(2))
     assert read(records(b"\x02")[:6]) == Failure(OtherMessage(2))
@@ -376,7 +391,57 @@ def test_records_are_strict() -> None:
     ],
 )
 def test_who_a_connection_is_for(offered: list[bytes], arrival: ForAgents | ForEdge | ForNobody) -> None:
-    assert arrival_of(whole(hello(protocols(*offered) if offered else b""))) == arrival
+    found = whole(hello(protocols(*offered) if offered else b""))
+    assert arrival_of(found, RouteTable(LIMITS), "example", Instant(0.0)) == arrival
+
+
+def served(kind: EndpointKind) -> RouteTable:
+    """A table in which session 1 answers for `shop`."""
+    table = RouteTable(LIMITS)
+    token = Token(
+        KeyId(b"k" * 8), TokenId(b"t" * 16), AccountId(b"a" * 16), NamePattern("*"),
+        frozenset((kind,)), 16, 16, 16, UnixSeconds(0), UnixSeconds(1),
+    )  # fmt: skip
+    table.open_session(SessionId(1), token, b"i" * 16)
+    claim = Claim(Label("shop"), SessionId(1), EndpointId(1), kind, token, Keep(), "")
+    assert isinstance(table.claim(claim, Instant(0.0)), Success)
+    return table
+
+
+@pytest.mark.shows("TLS-PASS-001", "TLS-PASS-002")
+@pytest.mark.parametrize(
+    ("name", "offered", "arrival"),
+    [
+        (b"shop.example", [], ForOwner(Label("shop"))),
+        (b"SHOP.example.", [b"h2"], ForOwner(Label("shop"))),
+        (b"shop.example", [b"http/1.1", b"tunnel/1"], ForAgents()),
+        (b"other.example", [], ForEdge()),
+        (b"a.shop.example", [], ForEdge()),
+        (b"shop.test", [], ForEdge()),
+    ],
+)
+def test_tls_of_a_name_passes_to_its_owner(
+    name: bytes, offered: list[bytes], arrival: ForAgents | ForEdge | ForOwner
+) -> None:
+    """Whatever it offers: what the local service can speak is not ours to know."""
+    found = whole(hello(server_names(name) + (protocols(*offered) if offered else b"")))
+    table = served(EndpointKind.TLS)
+    assert arrival_of(found, table, "example", Instant(0.0)) == arrival
+    for lease in table.members(Label("shop")):
+        table.on_health(lease, is_up=False)
+    assert arrival_of(found, table, "example", Instant(0.0)) == arrival
+
+
+@pytest.mark.shows("TLS-PASS-003")
+def test_tls_of_a_name_is_not_opened_while_its_agent_is_away() -> None:
+    found = whole(hello(server_names(b"shop.example") + protocols(b"http/1.1")))
+    table = served(EndpointKind.TLS)
+    table.drop_session(SessionId(1), Instant(1.0))
+    assert arrival_of(found, table, "example", Instant(2.0)) == ForNobody(112)
+    table = served(EndpointKind.HTTP)
+    assert arrival_of(found, table, "example", Instant(2.0)) == ForEdge()
+    table.drop_session(SessionId(1), Instant(1.0))
+    assert arrival_of(found, table, "example", Instant(2.0)) == ForEdge()
 
 
 @pytest.mark.shows("TLS-CERT-001")

@@ -32,7 +32,7 @@ from tunnel.drive.address import Address
 from tunnel.observe.events import AgentReady, Event, LinkLost, NameGranted, ServerReady
 from tunnel.server.end import ServerEnd
 from tunnel.server.run import serve
-from tunnel.server.settings import CertificateFiles, ServerSettings
+from tunnel.server.settings import CertificateFiles, PortRange, ServerSettings
 from tunnel.server.state import AUTHORITY, signing_key
 
 PATIENCE: Final = 20.0
@@ -117,6 +117,7 @@ class World:
         seconds: int = 3600,
         streams_max: int = 1024,
         sessions_max: int = 16,
+        kinds: tuple[EndpointKind, ...] = (EndpointKind.HTTP,),
     ) -> bytes:
         """A token of this server, each with an identity of its own unless one is given."""
         return minted(
@@ -127,6 +128,7 @@ class World:
             seconds=seconds,
             streams_max=streams_max,
             sessions_max=sessions_max,
+            kinds=kinds,
         )
 
     @asynccontextmanager
@@ -147,6 +149,8 @@ class World:
         links: int = 1,
         share: Share = Share.ALONE,
         checks: Checks | None = None,
+        kind: EndpointKind = EndpointKind.HTTP,
+        port: int = 0,
     ) -> AsyncIterator[RunningAgent]:
         """An agent that exposes `local`; its name is served when this begins, unless `is_ready` is False."""
         stop, log = asyncio.Event(), Log()
@@ -154,7 +158,7 @@ class World:
             server=server or self.agents,
             local=local if isinstance(local, LocalService) else LocalService(local),
             name=name,
-            token=token or self.token(),
+            token=token or self.token(kinds=(kind,)),
             host_header=host_header or Keep(),
             ca=ca or self.authority,
             limits=limits or self.limits,
@@ -164,6 +168,8 @@ class World:
             links=links,
             share=share,
             checks=checks,
+            kind=kind,
+            port=port,
         )
         granted = len(self.log.all(NameGranted))
         task = asyncio.create_task(run_agent(settings, log, stop))
@@ -192,6 +198,7 @@ def minted(
     seconds: int = 3600,
     streams_max: int = 1024,
     sessions_max: int = 16,
+    kinds: tuple[EndpointKind, ...] = (EndpointKind.HTTP,),
 ) -> bytes:
     key = signing_key(state)
     assert isinstance(key, Success), key
@@ -203,7 +210,7 @@ def minted(
             TokenId(token_id or secrets.token_bytes(16)),
             AccountId(account),
             NamePattern(pattern),
-            frozenset((EndpointKind.HTTP,)),
+            frozenset(kinds),
             16,
             streams_max,
             sessions_max,
@@ -237,12 +244,20 @@ async def world(
     policy: ServerPolicy = OPEN_TO_ALL,
     proxy_from: tuple[Block, ...] = (),
     domain: str = DOMAIN,
+    tcp_ports: PortRange | None = None,
 ) -> AsyncIterator[World]:
     """A server with everything it needs, and the proof that it ends without a trace."""
     async with nothing_left():
         limits = limits or Limits(grace_seconds=5.0)
         running = await started(
-            state, limits, certificates=certificates, keylog=keylog, policy=policy, proxy_from=proxy_from, domain=domain
+            state,
+            limits,
+            certificates=certificates,
+            keylog=keylog,
+            policy=policy,
+            proxy_from=proxy_from,
+            domain=domain,
+            tcp_ports=tcp_ports,
         )
         try:
             yield running
@@ -265,6 +280,7 @@ async def started(
     policy: ServerPolicy = OPEN_TO_ALL,
     proxy_from: tuple[Block, ...] = (),
     domain: str = DOMAIN,
+    tcp_ports: PortRange | None = None,
 ) -> World:
     """A server that accepts; whoever asks for it ends it."""
     stop, log = asyncio.Event(), Log()
@@ -279,6 +295,7 @@ async def started(
         keylog=keylog,
         policy=policy,
         proxy_from=proxy_from,
+        tcp_ports=tcp_ports,
     )
     task = asyncio.create_task(serve(settings, log, stop))
     ready = asyncio.ensure_future(log.next(ServerReady))

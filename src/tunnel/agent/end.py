@@ -15,6 +15,15 @@ class NameDenied:
 
 @final
 @dataclass(frozen=True, slots=True)
+class PortDenied:
+    """The public port is somebody else's (exit 3)."""
+
+    port: int
+    detail: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class NotAuthorised:
     """The token was refused, or does not permit what was asked (exit 4)."""
 
@@ -40,4 +49,4 @@ class SettingsUnusable:
     detail: str
 
 
-AgentEnd: TypeAlias = NameDenied | NotAuthorised | ServerUntrusted | SettingsUnusable
+AgentEnd: TypeAlias = NameDenied | PortDenied | NotAuthorised | ServerUntrusted | SettingsUnusable

@@ -15,12 +15,13 @@ from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.link.preface import PrefaceReader, StreamPreface, StreamReply, encode_reply
 from tunnel.core.proxy.writer import proxy_header_bytes
 from tunnel.core.relay.tap import Tap
+from tunnel.core.token.token import EndpointKind
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
 from tunnel.drive.reading import read_buffer
-from tunnel.drive.transport import close_once, stream_transport
+from tunnel.drive.transport import close_once, reset, stream_transport
 from tunnel.observe.escapes import note_escape
 from tunnel.observe.events import EventSink, ExchangeDone, LocalUnreachable
 
@@ -58,7 +59,9 @@ class LocalGround:
         self.service: Final = settings.local
         self.proxy_protocol: Final = settings.proxy_protocol
         self.limits: Final = settings.limits
-        self.requests_shown: Final = settings.requests_shown
+        self.is_raw: Final = settings.kind is not EndpointKind.HTTP
+        """Whether what passes is not ours to read, and a break of one side is told to the other as one."""
+        self.requests_shown: Final = settings.requests_shown and not self.is_raw
         self.tls: Final = tls
         self.events: Final = events
         self.loop: Final = loop
@@ -375,6 +378,8 @@ class LocalPipe:
             # cancellation at that point would close the socket without `connection_lost`.
             if self._task is not None:
                 self._task.cancel()
+        elif abort and self._ground.is_raw:
+            reset(transport)
         elif abort:
             transport.abort()
         else:

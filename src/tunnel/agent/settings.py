@@ -8,6 +8,7 @@ from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
 from tunnel.core.link.messages import HostHeader, Share
 from tunnel.core.policy.rules import OPEN, Policy
 from tunnel.core.proxy.header import ProxyVersion
+from tunnel.core.token.token import EndpointKind
 from tunnel.drive.address import Address
 
 
@@ -46,6 +47,9 @@ class AgentSettings:
     ca: Path | None = None
     limits: Limits = DEFAULT_LIMITS
     requests_shown: bool = True
+    kind: EndpointKind = EndpointKind.HTTP
+    port: int = 0
+    """The public port of a TCP endpoint; 0 is any, and all that other kinds have."""
     keylog: Path | None = None
     policy: Policy = OPEN
     """What the server is to ask of visitors before it passes them on."""

@@ -8,7 +8,7 @@ import anyio
 
 from tunnel.agent.backoff import Backoff
 from tunnel.agent.crew import Crew
-from tunnel.agent.end import AgentEnd, NotAuthorised, ServerUntrusted
+from tunnel.agent.end import AgentEnd, NotAuthorised, PortDenied, ServerUntrusted
 from tunnel.agent.uplink import Uplink
 from tunnel.core.link.messages import DenialCode
 from tunnel.drive.callbacks import Callbacks
@@ -49,7 +49,7 @@ class Slot:
         """Whether another try makes sense although this one failed in a way that is final for a first link."""
         if self._number > 0 and isinstance(end, NotAuthorised) and end.code == _TOO_MANY:
             return True  # of links there may be; the others go on, and one of them may end
-        return isinstance(end, ServerUntrusted) and self._crew.was_granted.is_set()
+        return isinstance(end, (ServerUntrusted, PortDenied)) and self._crew.was_granted.is_set()
 
     async def _dial(self, uplink: Uplink) -> str:
         """Connect and verify; why there is no link, for people, or "" when there is."""

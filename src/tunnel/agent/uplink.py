@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Final, Protocol, assert_never, final
 
 from tunnel import __version__
-from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, ServerUntrusted
+from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, PortDenied, ServerUntrusted
 from tunnel.agent.local import LocalGround, LocalPipe
 from tunnel.agent.settings import AgentSettings
 from tunnel.core.base.ids import EndpointId, Instant, StreamId
@@ -15,7 +15,6 @@ from tunnel.core.link.agent_side import AgentConversation, AgentEvent
 from tunnel.core.link.errors import describe
 from tunnel.core.link.messages import DenialCode, Denied, Drain, Fenced, Granted, RefusalCode, Refused, Welcome
 from tunnel.core.mux.session import Role
-from tunnel.core.token.token import EndpointKind
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
 
@@ -139,9 +138,10 @@ class Uplink:
         self._control = value_of(opened)
         self._conversation.hello(self._settings.token, self._instance, SOFTWARE, self.number)
         self._conversation.expose(
-            EndpointKind.HTTP,
+            self._settings.kind,
             self._name,
             self._settings.host_header,
+            port=self._settings.port,
             share=self._settings.share,
             policy=self._settings.policy,
         )
@@ -233,6 +233,8 @@ class Uplink:
     def _denied(self, code: DenialCode, detail: str) -> None:
         if code is DenialCode.NAME_TAKEN:
             self.end = NameDenied(self._name, detail)
+        elif code is DenialCode.PORT_TAKEN:
+            self.end = PortDenied(self._settings.port, detail)
         elif code is not DenialCode.SHUTTING_DOWN:
             self.end = NotAuthorised(code.name.lower().replace("_", "-"), detail)
         self._fail(detail)

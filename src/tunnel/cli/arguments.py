@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from tunnel.cli.exits import EXIT_HELP, ExitCode
 from tunnel.cli.policies import PolicyFlags, add_policy_flags
+from tunnel.core.token.token import EndpointKind
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -25,6 +26,7 @@ _SAID_ALOUD: Final = (
 )
 _HOST_HEADER: Final = "what the local service sees as Host: keep (the default), rewrite to its own address, or a value"
 _KEYLOG: Final = "append the keys of TLS to this file, to read captures in Wireshark; for debugging only"
+_KINDS: Final = {"http": EndpointKind.HTTP, "tcp": EndpointKind.TCP, "tls": EndpointKind.TLS}
 _CERTIFICATE: Final = (
     "certificate chain (PEM) instead of a development one; again, each with its --key, for one more, chosen by name"
 )
@@ -70,6 +72,7 @@ class ServerCommand:
     cert: tuple[str, ...]
     key: tuple[str, ...]
     keylog: str | None
+    tcp_ports: str | None
     config: str | None
     output: Output
     workers: str | None = None
@@ -101,8 +104,10 @@ class Sharing:
 @final
 @dataclass(frozen=True, slots=True)
 class HttpCommand:
-    """Expose a local HTTP service."""
+    """Expose a local service: HTTP, or as `kind` says raw TCP or TLS."""
 
+    kind: EndpointKind
+    port: str | None
     target: str
     name: str | None
     server: str | None
@@ -127,6 +132,7 @@ class MintCommand:
     ttl: str
     account: str
     out: str | None
+    kinds: tuple[EndpointKind, ...] = (EndpointKind.HTTP,)
 
 
 @final
@@ -196,6 +202,9 @@ class _Typed(Namespace):
     pool: bool = False
     health_path: str | None = None
     health_interval: str | None = None
+    port: str | None = None
+    tcp_ports: str | None = None
+    kind: list[str] | None = None
     ttl: str = DEFAULT_TTL
     account: str = DEFAULT_ACCOUNT
     out: str | None = None
@@ -215,18 +224,20 @@ def read_arguments(arguments: Sequence[str]) -> Command:
         case "server":
             places = (typed.domain, typed.public, typed.agents, typed.state)
             certificates = (tuple(typed.cert or ()), tuple(typed.key or ()))
-            files = (*certificates, typed.keylog, typed.config)
+            files = (typed.keylog, typed.tcp_ports, typed.config)
             upstreams = tuple(typed.trust_proxy or ())
-            return ServerCommand(*places, *files, output, typed.workers, tuple(arguments), upstreams)
+            return ServerCommand(*places, *certificates, *files, output, typed.workers, tuple(arguments), upstreams)
         case "reload":
             return ReloadCommand(typed.state, typed.config)
-        case "http":
+        case "http" | "tcp" | "tls":
             names = (typed.target, typed.name, typed.server, typed.token_file)
             trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
             sharing = Sharing(typed.links, typed.pool, typed.health_path, typed.health_interval)
-            return HttpCommand(*names, *trust, typed.config, output, _policy_flags(typed), sharing)
+            what, asked = (_KINDS[typed.command], typed.port), _policy_flags(typed)
+            return HttpCommand(what[0], what[1], *names, *trust, typed.config, output, asked, sharing)
         case "mint":
-            return MintCommand(typed.state or "", typed.name or "", typed.ttl, typed.account, typed.out)
+            kinds = tuple(_KINDS[kind] for kind in typed.kind or ["http"])
+            return MintCommand(typed.state or "", typed.name or "", typed.ttl, typed.account, typed.out, kinds)
         case "explain":
             return ExplainCommand(typed.file)
         case "check":
@@ -293,6 +304,7 @@ def _parser() -> ArgumentParser:
     _add_server(commands)
     _add_reload(commands)
     _add_http(commands)
+    _add_raw(commands)
     _add_token(commands)
     config = _group(commands, "config", "look at config files")
     check = _command(config, "check", "say everything that is wrong with a config file")
@@ -319,6 +331,7 @@ def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
     server.add_argument("--cert", metavar="F", action="append", help=_CERTIFICATE)
     server.add_argument("--key", metavar="F", action="append", help="its private key (PEM)")
     server.add_argument("--workers", metavar="N", help="so many processes under a supervisor (default: one without)")
+    server.add_argument("--tcp-ports", metavar="LOW-HIGH", help="public TCP ports to give out to `tunnel tcp`")
     server.add_argument("--keylog", metavar="F", help=_KEYLOG)
     server.add_argument("--trust-proxy", metavar="BLOCK", action="append", help=_TRUST_PROXY)
     server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
@@ -334,27 +347,42 @@ def _add_reload(commands: "_SubParsersAction[_Parser]") -> None:
 def _add_http(commands: "_SubParsersAction[_Parser]") -> None:
     http = _command(commands, "http", "expose a local HTTP service")
     http.add_argument("target", metavar="TARGET", help="3000, host:3000, http://host:3000 or https://host:3000")
-    http.add_argument("--name", "--subdomain", metavar="NAME", help="the public name (default: any free one)")
-    http.add_argument("--server", metavar="HOST:PORT", help="the server's agent listener (TUNNEL_SERVER)")
-    http.add_argument(
-        "--token-file", metavar="F", help="holds the token; - is standard input (TUNNEL_TOKEN_FILE, or TUNNEL_TOKEN)"
-    )
-    http.add_argument("--token", action=_RefuseSecret, nargs="?", help=SUPPRESS)
-    http.add_argument("--ca", metavar="F", help="trust this authority (PEM) for the server instead of the system's")
     http.add_argument("--local-ca", metavar="F", help="trust this authority (PEM) for an https target")
     http.add_argument("--host-header", metavar="rewrite|keep|VALUE", help=_HOST_HEADER)
-    add_policy_flags(http)
     http.add_argument("--basic-auth-file", metavar="F", help="ask visitors to sign in; holds user:password lines")
     http.add_argument("--basic-auth", action=_RefusePassword, nargs="?", help=SUPPRESS)
-    http.add_argument(
-        "--links", metavar="N", help="links to keep up; losing one loses only what runs on it (default 1)"
-    )
-    http.add_argument("--pool", action="store_true", help=_POOL)
     http.add_argument("--health-path", metavar="PATH", help=_HEALTH)
     http.add_argument("--health-interval", metavar="TIME", help="between two checks: 5s (the default), 30s, 2m")
-    http.add_argument("--keylog", metavar="F", help=_KEYLOG)
-    http.add_argument("--config", metavar="FILE", help="a config file; flags and environment override it")
-    _add_output(http)
+    _add_agent(http)
+
+
+def _add_raw(commands: "_SubParsersAction[_Parser]") -> None:
+    tcp = _command(commands, "tcp", "expose a local TCP service at a public port")
+    tcp.add_argument("target", metavar="TARGET", help="3000 or host:3000")
+    tcp.add_argument("--port", metavar="N", help="the public port (default: any that the server gives out)")
+    _add_agent(tcp)
+    tls = _command(commands, "tls", "expose a local TLS service; its TLS passes through unopened")
+    tls.add_argument("target", metavar="TARGET", help="3000 or host:3000")
+    _add_agent(tls)
+
+
+def _add_agent(parser: ArgumentParser) -> None:
+    """What every kind of endpoint takes."""
+    parser.add_argument("--name", "--subdomain", metavar="NAME", help="the public name (default: any free one)")
+    parser.add_argument("--server", metavar="HOST:PORT", help="the server's agent listener (TUNNEL_SERVER)")
+    parser.add_argument(
+        "--token-file", metavar="F", help="holds the token; - is standard input (TUNNEL_TOKEN_FILE, or TUNNEL_TOKEN)"
+    )
+    parser.add_argument("--token", action=_RefuseSecret, nargs="?", help=SUPPRESS)
+    parser.add_argument("--ca", metavar="F", help="trust this authority (PEM) for the server instead of the system's")
+    add_policy_flags(parser)
+    parser.add_argument(
+        "--links", metavar="N", help="links to keep up; losing one loses only what runs on it (default 1)"
+    )
+    parser.add_argument("--pool", action="store_true", help=_POOL)
+    parser.add_argument("--keylog", metavar="F", help=_KEYLOG)
+    parser.add_argument("--config", metavar="FILE", help="a config file; flags and environment override it")
+    _add_output(parser)
 
 
 def _add_token(commands: "_SubParsersAction[_Parser]") -> None:
@@ -369,6 +397,9 @@ def _add_token(commands: "_SubParsersAction[_Parser]") -> None:
         "--account",
         default=DEFAULT_ACCOUNT,
         help=f"tokens of one account share their names (default {DEFAULT_ACCOUNT})",
+    )
+    mint.add_argument(
+        "--kind", choices=list(_KINDS), action="append", help="what it may expose; again for more (default http)"
     )
     mint.add_argument("--out", metavar="F", help="write the token there")
     explain = _command(token, "explain", "say in words what a token allows")

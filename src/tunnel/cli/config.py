@@ -1,7 +1,7 @@
 """The config file: TOML with a closed schema. Every problem is found in one reading; a file with any is not used.
 
     version = 1
-    [server]  domain, public, agents, state, cert, key, keylog, workers
+    [server]  domain, public, agents, state, cert, key, keylog, tcp_ports, workers
     [agent]   server, name, token_file, ca, local_ca, host_header, keylog,
               links, pool, health_path, health_interval
     [[certificate]]  chain, key; as often as there are certificates
@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, final
 
-from tunnel.cli.places import WORKERS_MAX, BadText, domain_of, listener_of, peer_of
+from tunnel.cli.places import WORKERS_MAX, BadText, domain_of, listener_of, peer_of, ports_of
 from tunnel.cli.policies import (
     RatesAsked,
     bandwidth_of,
@@ -52,7 +52,7 @@ from tunnel.core.policy.ip import Block
 from tunnel.core.policy.rules import OPEN_TO_ALL, Rates, ServerPolicy
 from tunnel.core.proxy.header import ProxyVersion
 from tunnel.drive.address import Address
-from tunnel.server.settings import CertificateFiles
+from tunnel.server.settings import CertificateFiles, PortRange
 
 CONFIG_VERSION: Final = 1
 CONFIG_BYTES_MAX: Final = 1 * MIB
@@ -86,6 +86,7 @@ class ServerTable:
     key: Path | None = None
     keylog: Path | None = None
     proxy_from: tuple[Block, ...] | None = None
+    tcp_ports: PortRange | None = None
     workers: int | None = None
 
 
@@ -225,6 +226,7 @@ class _Reading:
             key=self._path(table, ("server", "key")),
             keylog=self._path(table, ("server", "keylog")),
             proxy_from=self._blocks(table, ("server", "proxy_from")),
+            tcp_ports=self._checked(table, ("server", "tcp_ports"), ports_of),
             workers=self._count(table, ("server", "workers"), WORKERS_MAX),
         )
 

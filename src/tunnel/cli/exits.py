@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final, final
 
-from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, ServerUntrusted, SettingsUnusable
+from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, PortDenied, ServerUntrusted, SettingsUnusable
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable, WorkersUnable
 
 
@@ -26,7 +26,7 @@ exit codes:
   0    done, or ended in order by Ctrl-C or SIGTERM
   1    not reloaded: the server goes on as before
   2    usage: an argument, a config file or another file of ours is not right
-  3    the name is taken by somebody else
+  3    the name or the port is taken by somebody else
   4    not authorised: the token was refused or does not permit this
   5    network: an address cannot be used, or the server cannot be trusted
   6    internal: a defect of this program; please report it
@@ -37,7 +37,7 @@ exit codes:
 def exit_of(end: AgentEnd | ServerEnd) -> ExitCode:
     """The exit code of an end that nobody asked for."""
     match end:
-        case NameDenied():
+        case NameDenied() | PortDenied():
             return ExitCode.NAME_TAKEN
         case NotAuthorised():
             return ExitCode.NOT_AUTHORISED
@@ -54,6 +54,8 @@ def sentence_of(end: AgentEnd | ServerEnd) -> str:
     match end:
         case NameDenied(name=name, detail=detail):
             return f"the name {name!r} is not ours: {detail}; choose another --name, or leave it out for any free one"
+        case PortDenied(detail=detail):
+            return f"the port is not ours: {detail}"
         case NotAuthorised(code=code, detail=detail):
             return f"not authorised ({code}): {detail}"
         case ServerUntrusted(server=server, detail=detail):

@@ -10,8 +10,10 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 from tunnel.core.link.authority import authority_of
 from tunnel.core.link.messages import HostHeader, Keep, Rewrite, Value
 from tunnel.drive.address import Address
+from tunnel.server.settings import PortRange
 
 PORT_MAX: Final = 65_535
+_PORTS: Final = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})", re.ASCII)
 DOMAIN_CHARS_MAX: Final = 253 - 64
 """A DNS name has 253 characters at most (RFC 1035 section 2.3.4), and one label of 63 and its dot come in front."""
 
@@ -129,3 +131,24 @@ def _ip(host: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def ports_of(text: str) -> Outcome[PortRange, BadText]:
+    """A range of TCP ports, both ends included."""
+    found = _PORTS.fullmatch(text)
+    low, high = (int(found[1]), int(found[2])) if found else (1, 0)
+    if not low <= high <= PORT_MAX:
+        return Failure(BadText(text, "a range of TCP ports, such as 20000-20099"))
+    return Success(PortRange(low, high))
+
+
+def port_of(text: str) -> Outcome[int, BadText]:
+    """One TCP port that a service can have."""
+    port = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(PORT_MAX)) else 0
+    return Success(port) if 1 <= port <= PORT_MAX else Failure(BadText(text, "a port from 1 to 65535"))
+
+
+def raw_target_of(text: str) -> Outcome[LocalService, BadText]:
+    """A target without a scheme: of what passes there, nothing is known but where."""
+    wanted = "a port or host:port; a raw endpoint has no scheme"
+    return Failure(BadText(text, wanted)) if "://" in text else target_of(text)

@@ -11,7 +11,18 @@ from typing import Final, TypeAlias, TypeVar, final
 from tunnel.agent.settings import AgentSettings, Checks, LocalService
 from tunnel.cli.arguments import HttpCommand, ReloadCommand, ServerCommand, Sharing
 from tunnel.cli.config import AgentTable, Config, load_config
-from tunnel.cli.places import BadText, domain_of, host_header_of, listener_of, peer_of, target_of, workers_of
+from tunnel.cli.places import (
+    BadText,
+    domain_of,
+    host_header_of,
+    listener_of,
+    peer_of,
+    port_of,
+    ports_of,
+    raw_target_of,
+    target_of,
+    workers_of,
+)
 from tunnel.cli.policies import (
     PolicyFlags,
     RatesAsked,
@@ -28,12 +39,13 @@ from tunnel.cli.problems import BadArgument, CannotRead, Missing, OnlyTogether, 
 from tunnel.cli.sharing import CHECK_SECONDS, check_path_of, interval_of, links_of
 from tunnel.cli.tokens import token_of
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.core.link.messages import HostHeader, Share
+from tunnel.core.link.messages import HostHeader, Keep, Share
 from tunnel.core.policy.ip import Block
 from tunnel.core.policy.rules import BLOCKS_MAX, Policy, SignIn
 from tunnel.core.proxy.header import ProxyVersion
 from tunnel.core.route.name import describe as describe_name
 from tunnel.core.route.name import label_of
+from tunnel.core.token.token import EndpointKind
 from tunnel.server.settings import CertificateFiles, ServerSettings
 
 T = TypeVar("T")
@@ -56,6 +68,7 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
     keylog = gathering.optional([("--keylog", command.keylog)], _path_of, table.keylog)
     proxy_from = gathering.blocks("--trust-proxy", command.trust_proxy, table.proxy_from)
     workers = gathering.optional([("--workers", command.workers)], workers_of, table.workers)
+    tcp_ports = gathering.optional([("--tcp-ports", command.tcp_ports)], ports_of, table.tcp_ports)
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
     is_shown = not command.output.is_quiet
@@ -67,6 +80,7 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
             state,
             certificates,
             config.limits,
+            tcp_ports=tcp_ports,
             keylog=keylog,
             requests_shown=is_shown,
             policy=config.policy,
@@ -92,6 +106,7 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
     servers = [("--server", command.server), ("TUNNEL_SERVER", environment.get("TUNNEL_SERVER") or None)]
     server = gathering.needed("server", servers, peer_of, table.server)
     local, host_header = gathering.local(command, table)
+    port = gathering.optional([("--port", command.port)], port_of, None)
     name = gathering.optional([("--name", command.name), ("name", table.name or None)], _label_of, None)
     ca = gathering.optional([("--ca", command.ca)], _path_of, table.ca)
     keylog = gathering.optional([("--keylog", command.keylog)], _path_of, table.keylog)
@@ -124,6 +139,8 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
             links=links,
             share=Share.POOL if command.sharing.is_pooled or table.pool else Share.ALONE,
             checks=checks,
+            kind=command.kind,
+            port=port or 0,
         )
     )
 
@@ -231,10 +248,11 @@ class _Gathering:
 
     def local(self, command: HttpCommand, table: AgentTable) -> tuple[LocalService | None, HostHeader | None]:
         """The local service and what it shall see as Host, which depends on it."""
-        found = self.optional([("TARGET", command.target)], target_of, None)
+        is_http = command.kind is EndpointKind.HTTP
+        found = self.optional([("TARGET", command.target)], target_of if is_http else raw_target_of, None)
         authority = self.optional([("--local-ca", command.local_ca)], _path_of, table.local_ca)
-        if found is None:
-            return None, None
+        if found is None or not is_http:
+            return found, Keep()
         if command.local_ca is not None and not found.tls:
             self.problems.append(BadArgument("--local-ca", command.local_ca, "of use without an https:// target"))
         service = dataclasses.replace(found, ca=authority if found.tls else None)

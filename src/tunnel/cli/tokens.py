@@ -20,7 +20,7 @@ from tunnel.core.token.codec import decode_token, encode_token, key_id_of, token
 from tunnel.core.token.explain import describe as describe_token_error
 from tunnel.core.token.explain import explain
 from tunnel.core.token.rights import pattern_of
-from tunnel.core.token.token import AccountId, EndpointKind, NamePattern, Token, TokenId
+from tunnel.core.token.token import AccountId, NamePattern, Token, TokenId
 from tunnel.server import files, state
 
 STANDARD_INPUT: Final = "-"
@@ -98,7 +98,7 @@ def mint(command: MintCommand, now: UnixSeconds) -> Outcome[Minted, Problems]:
     key = state.signing_key(Path(command.state))
     if not isinstance(key, Success):
         return Failure((CannotRead("--state", state.describe(error_of(key))),))
-    return _minted(value_of(key), value_of(pattern), command.account, seconds, now)
+    return _minted(value_of(key), value_of(pattern), command, seconds, now)
 
 
 def write_token(file: Path, text: str) -> Outcome[None, Problem]:
@@ -110,14 +110,14 @@ def write_token(file: Path, text: str) -> Outcome[None, Problem]:
 
 
 def _minted(
-    key: state.SigningKey, pattern: NamePattern, account: str, seconds: int, now: UnixSeconds
+    key: state.SigningKey, pattern: NamePattern, command: MintCommand, seconds: int, now: UnixSeconds
 ) -> Outcome[Minted, Problems]:
     token = Token(
         key_id=key_id_of(public_key_of(key.private) or b""),
         token_id=TokenId(os.urandom(16)),
-        account=account_of(account),
+        account=account_of(command.account),
         pattern=pattern,
-        kinds=frozenset({EndpointKind.HTTP}),
+        kinds=frozenset(command.kinds),
         names_max=DEFAULT_LIMITS.endpoints_per_session_max,
         streams_max=DEFAULT_LIMITS.streams_per_session_max,
         sessions_max=DEFAULT_LIMITS.sessions_per_token_max,

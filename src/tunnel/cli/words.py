@@ -6,6 +6,7 @@ from typing import Final
 
 from tunnel.observe.events import (
     AgentReady,
+    ConnectionDone,
     Event,
     ExchangeDone,
     FromWorker,
@@ -31,6 +32,7 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     ServerReady: "ready",
     AgentReady: "ready",
     ExchangeDone: "request",
+    ConnectionDone: "connection",
     SessionOpened: "session_opened",
     SessionEnded: "session_ended",
     NameGranted: "name_granted",
@@ -74,6 +76,13 @@ def request_words(event: ExchangeDone) -> str:
     return printable(f"{event.method} {event.target} {event.status} {event.milliseconds:.1f} ms{wrong}")
 
 
+def connection_words(event: ConnectionDone) -> str:
+    """Kind, name, bytes, time, and what went wrong if anything did."""
+    wrong = "" if event.outcome == "ok" else f" ({event.outcome})"
+    passed = f"{event.bytes_up} B up, {event.bytes_down} B down"
+    return printable(f"{event.kind} {event.name} {passed} {event.milliseconds:.1f} ms{wrong}")
+
+
 def printable(text: str) -> str:
     """The text with everything that could move a cursor or forge a line replaced."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
@@ -87,6 +96,8 @@ def _words(event: Event) -> str:
             return f"ready: {event.url}"
         case ExchangeDone():
             return request_words(event)
+        case ConnectionDone():
+            return connection_words(event)
         case ShuttingDown():
             return f"stopping; what is running may go on for {event.grace_seconds:g} s"
         case Warned():

@@ -77,7 +77,7 @@ def bind(places: list[Place], port: int, *, reuse_port: bool = False) -> Outcome
 
 def places_beside(sockets: list[socket.socket]) -> list[Place]:
     """Where these sockets listen, for others on another port."""
-    return [_place_of(each.family, each.getsockname()) for each in sockets]
+    return list(dict.fromkeys(_place_of(each.family, each.getsockname()) for each in sockets))
 
 
 def address_of(sockets: list[socket.socket], asked: str) -> Address:

@@ -2,13 +2,18 @@
 
 import asyncio
 import socket
+import struct
 import sys
 from contextlib import suppress
-from typing import cast
+from typing import Final, cast
 
 if sys.platform != "win32":
     import fcntl
     import termios
+
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER on with zero seconds: close sends RST, the only visible cut where the close alone would be an end."""
 
 
 def stream_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:
@@ -46,3 +51,12 @@ def keep_unsent_below(transport: asyncio.Transport, count: int) -> None:
     if sock is not None and hasattr(sock, "setsockopt") and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, count)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Close at once by a TCP reset; what was not sent yet is dropped."""
+    sock: object = transport.get_extra_info("socket")
+    if sock is not None and hasattr(sock, "setsockopt"):
+        with suppress(OSError):  # the peer may have reset it already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+    transport.abort()

@@ -104,6 +104,20 @@ class MemberHealth:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ConnectionDone:
+    """One raw public connection (`kind` is tcp or tls) reached its end; `outcome` as for an exchange."""
+
+    name: str
+    kind: str
+    milliseconds: float
+    outcome: str
+    bytes_up: int
+    bytes_down: int
+    peer: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class AgentReady:
     """The agent's endpoint answers at `url`; said again when it had no link in between."""
 
@@ -219,6 +233,7 @@ Event: TypeAlias = (
     | LinkRefused
     | ExchangeDone
     | MemberHealth
+    | ConnectionDone
     | AgentReady
     | LinkUp
     | LinkLost

@@ -9,13 +9,22 @@ import ssl
 from contextlib import suppress
 from typing import Final, assert_never, final
 
-from tunnel.core.base.ids import Instant
+from tunnel.core.base.ids import Instant, Label
 from tunnel.core.base.limits import READ_BYTES
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import TLS_EXPECTED, Problem
-from tunnel.core.relay.arrival import DECODE_ERROR, ForAgents, ForEdge, ForNobody, arrival_of
+from tunnel.core.relay.arrival import (
+    DECODE_ERROR,
+    UNRECOGNIZED_NAME,
+    ForAgents,
+    ForEdge,
+    ForNobody,
+    ForOwner,
+    arrival_of,
+)
 from tunnel.core.tls.errors import HelloError, NotTls, OtherProtocol, describe
 from tunnel.core.tls.hello import ClientHello, HelloPart, read_hello
+from tunnel.core.token.token import EndpointKind
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.callbacks import Callbacks
@@ -25,6 +34,7 @@ from tunnel.observe.events import LinkRefused
 from tunnel.server.certificates import Certificates
 from tunnel.server.hub import Hub
 from tunnel.server.public import PublicConnection
+from tunnel.server.raw import RawConnection
 from tunnel.server.session import AgentSession
 from tunnel.server.upstream import Introduced
 
@@ -108,15 +118,21 @@ class Entrance:
     # Where it goes.
 
     def _show_in(self, hello: ClientHello) -> None:
-        arrival = arrival_of(hello)
+        hub = self._porch.hub
+        arrival = arrival_of(hello, hub.table, hub.zone, hub.clock.now())
         match arrival:
             case ForAgents():
                 self._become_agent(self._porch.certificates.for_agents(hello.server_name))
             case ForEdge():
                 self._become_visitor(self._porch.certificates.for_visitors(hello.server_name), None)
+            case ForOwner(name=name):
+                self._become_raw(name)
             case ForNobody(alert=alert):
                 self._say(alert)
-                self._refuse("it offers protocols, but neither tunnel/1 nor http/1.1")
+                if alert == UNRECOGNIZED_NAME:
+                    self._refuse("the agent that answers TLS for the name it asks for is offline", "agent-offline")
+                else:
+                    self._refuse("it offers protocols, but neither tunnel/1 nor http/1.1")
             case _:
                 assert_never(arrival)
 
@@ -143,6 +159,18 @@ class Entrance:
             self._sock,
             lambda: Callbacks(PublicConnection(hub, scheme, refusal, self._told)),
             context,
+            self,
+            self._seconds_left(),
+        )
+
+    def _become_raw(self, name: Label) -> None:
+        """The hello is still in the socket, so the local service gets every byte, and we open none of them."""
+        hub = self._porch.hub
+        self._give_away()
+        self._porch.handovers.hand_over(
+            self._sock,
+            lambda: Callbacks(RawConnection(hub, name, EndpointKind.TLS)),
+            None,
             self,
             self._seconds_left(),
         )

@@ -8,12 +8,16 @@ from typing import Final, Protocol, final, runtime_checkable
 
 from tunnel.core.base.ids import Instant, SessionId, StreamId
 from tunnel.core.base.limits import Limits
-from tunnel.core.base.outcome import Outcome
+from tunnel.core.base.outcome import Failure, Outcome
 from tunnel.core.base.partial import base32_text
 from tunnel.core.base.problem import SERVER_FULL, TOO_MANY_CONNECTIONS, Problem
+from tunnel.core.link.messages import DenialCode
 from tunnel.core.link.preface import StreamPreface
 from tunnel.core.policy.door import Door
 from tunnel.core.policy.rules import OPEN_TO_ALL, ServerPolicy
+from tunnel.core.route.granting import Denial
+from tunnel.core.route.ports import NoPorts
+from tunnel.core.route.ports import describe as describe_port
 from tunnel.core.route.table import Lease, RouteTable
 from tunnel.core.token.token import TokenId
 from tunnel.drive.guard import Abortable
@@ -155,6 +159,28 @@ class Visit(Protocol):
         """Close now."""
 
 
+class PublicPorts(Protocol):
+    """The public TCP ports of this process."""
+
+    def open(self, lease: Lease, wanted: int) -> Outcome[int, Denial]:
+        """The port on which a lease is served from now on; with 0 wanted any, or the one it had."""
+
+    def close(self, lease: Lease, *, for_good: bool) -> None:
+        """The lease is over."""
+
+
+@final
+class NoPublicPorts:
+    """A server that gives out none."""
+
+    def open(self, lease: Lease, wanted: int) -> Outcome[int, Denial]:
+        """Never."""
+        return Failure(Denial(DenialCode.UNSUPPORTED_KIND, describe_port(NoPorts())))
+
+    def close(self, lease: Lease, *, for_good: bool) -> None:
+        """Nothing: there is none."""
+
+
 @final
 class Hub:
     """The shared state of one server; it lives as long as its listeners.
@@ -186,6 +212,7 @@ class Hub:
         self.table: Final = RouteTable(limits)
         self.door: Final = Door(rules, limits.addresses_tracked_max)
         self.sessions: Final[dict[SessionId, Session]] = {}
+        self.ports: PublicPorts = NoPublicPorts()
         self.registry: Registry = LocalRegistry(self.table, self, clock, entropy)
         self._sessions_of: Final[dict[TokenId, set[Session]]] = {}
         self.elsewhere: Elsewhere | None = None

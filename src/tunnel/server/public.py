@@ -1,9 +1,6 @@
 """One public connection on the event loop: an `Edge` between a visitor's socket and an agent's stream."""
 
 import asyncio
-import socket
-import struct
-from contextlib import suppress
 from time import monotonic
 from typing import Final, final
 
@@ -35,14 +32,11 @@ from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
-from tunnel.drive.transport import close_once, stream_transport, unsent_bytes
+from tunnel.drive.transport import close_once, reset, stream_transport, unsent_bytes
 from tunnel.server.hub import Hub
 from tunnel.server.telling import event_of
 from tunnel.server.throttle import Throttle
 from tunnel.server.upstream import Introduced
-
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER on with zero seconds: close sends RST, the only visible cut of a close-delimited response."""
 
 
 @final
@@ -438,11 +432,7 @@ class PublicConnection:
             self._has_taken()
             close_once(transport)
             return
-        sock: object = transport.get_extra_info("socket")
-        if sock is not None and hasattr(sock, "setsockopt"):
-            with suppress(OSError):  # the visitor may have reset it already
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        transport.abort()
+        reset(transport)
 
     def _tell(self, told: Report | HealthNews) -> None:
         if self._hub.requests_shown or isinstance(told, HealthNews):

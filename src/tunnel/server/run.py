@@ -8,6 +8,7 @@ import anyio
 
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.base.partial import public_key_of
+from tunnel.core.route.ports import Ports
 from tunnel.core.token.codec import key_id_of
 from tunnel.drive.address import Address
 from tunnel.drive.callbacks import Callbacks
@@ -15,7 +16,7 @@ from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.descriptors import connections_possible
 from tunnel.drive.handover import Handovers
 from tunnel.drive.keylog import warning_of
-from tunnel.drive.listener import Listener, address_of
+from tunnel.drive.listener import Listener, address_of, places_beside
 from tunnel.observe.events import EventSink, ServerReady, ShuttingDown, Warned
 from tunnel.ports import Clock
 from tunnel.server.certificates import Certificates, read_certificates
@@ -25,11 +26,13 @@ from tunnel.server.entrance import Porch
 from tunnel.server.hub import Hub
 from tunnel.server.member import Mandate, Member
 from tunnel.server.public import PublicConnection
-from tunnel.server.settings import CertificateFiles, ServerSettings
+from tunnel.server.settings import CertificateFiles, PortRange, ServerSettings
 from tunnel.server.state import describe, names_served, server_identity, signing_key
+from tunnel.server.tcp_ports import TcpPorts
 from tunnel.server.upstream import Introduced, Upstreams
 from tunnel.server.urls import Urls
 
+_NO_PORTS: Final = PortRange(1, 0)
 _CONNECTIONS_USEFUL: Final = 4096
 """Fewer than this is a system's default for programs that are no servers; worth a word to the operator."""
 _CERTIFICATE_LOOK_SECONDS: Final = 5.0
@@ -47,6 +50,7 @@ class Server:
         self._hub: Final = hub
         self._handovers: Final = Handovers(hub.loop)
         self._listeners: Final[list[Listener]] = []
+        self._ports: TcpPorts | None = None
 
     def start(self, settings: ServerSettings, certificates: Certificates, doors: Doors) -> Outcome[None, CannotListen]:
         """Accept at both doors, which belong to this server from here on; not at sockets that do not know where."""
@@ -54,8 +58,13 @@ class Server:
         try:
             public = address_of(doors.public, settings.public.host)
             agents = address_of(doors.agents, settings.agents.host)
+            places = places_beside(doors.public)
         except OSError as cause:
             return Failure(CannotListen(str(settings.public), cause.strerror or str(cause)))
+        wide = settings.tcp_ports or _NO_PORTS
+        ports = Ports(settings.limits, wide.low, wide.high)
+        self._ports = TcpPorts(hub, self._handovers, places, ports)
+        hub.ports = self._ports
         trusted = certificates if settings.certificates else None
         hub.urls = Urls(settings.domain, public.port, agents.port, trusted)
         porch = Upstreams(hub, settings.proxy_from, Porch(hub, self._handovers, certificates))
@@ -126,6 +135,8 @@ class Server:
     def _stop_accepting(self) -> None:
         for listener in self._listeners:
             listener.stop()
+        if self._ports is not None:
+            self._ports.stop()
 
 
 @final

@@ -17,7 +17,7 @@ from tunnel.core.route.granting import Denial
 from tunnel.core.route.table import Lease
 from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.rights import permits
-from tunnel.core.token.token import Token
+from tunnel.core.token.token import EndpointKind, Token
 from tunnel.core.token.verify import verify_token
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
@@ -47,6 +47,8 @@ class AgentSession:
         self._control: StreamId | None = None
         self._token: Token | None = None
         self._leases: Final[dict[EndpointId, Lease]] = {}
+        self._ports_wanted: Final[dict[EndpointId, int]] = {}
+        """For each endpoint that was asked for and not answered yet."""
         self._is_stranger = True
         self._is_stuck = False
         """The agent does not take what was said: the rest waits in the conversation, which bounds it."""
@@ -159,6 +161,7 @@ class AgentSession:
 
     def fence(self, lease: Lease, detail: str, now: Instant) -> None:
         """The lease is another's now: not one byte more passes on its streams."""
+        self._hub.ports.close(lease, for_good=False)
         if self._leases.pop(lease.endpoint, None) is not None:
             self._tell_released(lease)
         self._conversation.fence(lease.endpoint, detail)
@@ -252,9 +255,14 @@ class AgentSession:
         self._turn_away("too-many-sessions", detail)
 
     def on_granted(self, lease: Lease, now: Instant) -> bool:
-        """The endpoint has its name; False when the agent does not want it any more."""
-        url = self._hub.urls.of_name(lease.name)
+        """The endpoint has its name; False when it cannot have its port, or the agent does not want it any more."""
+        opened = self._port_for(lease)
+        if not isinstance(opened, Success):
+            self.on_denied(lease.endpoint, error_of(opened))
+            return False
+        url = self._hub.urls.of_lease(lease, value_of(opened))
         if self._is_over or not self._conversation.grant(lease.endpoint, lease.name, url, lease.epoch):
+            self._hub.ports.close(lease, for_good=True)
             return False
         self._leases[lease.endpoint] = lease
         members = len(self._hub.table.members(lease.name))
@@ -264,7 +272,8 @@ class AgentSession:
         return True
 
     def on_denied(self, endpoint: EndpointId, denial: Denial) -> None:
-        """The endpoint gets no name."""
+        """The endpoint gets no name, or no port."""
+        self._ports_wanted.pop(endpoint, None)
         self._conversation.deny(endpoint, denial.code, denial.detail)
         self._say()
 
@@ -277,10 +286,12 @@ class AgentSession:
             case Expose():
                 token = self._token
                 if token is not None:
+                    self._ports_wanted[event.endpoint] = event.port
                     self._hub.registry.expose(self._id, self, token, event)
             case Withdraw(endpoint=endpoint):
                 lease = self._leases.pop(endpoint, None)
                 if lease is not None:
+                    self._hub.ports.close(lease, for_good=True)
                     self._hub.registry.withdraw(lease)
                     self._tell_released(lease)
             case Health(endpoint=endpoint, is_up=is_up, detail=detail):
@@ -308,14 +319,21 @@ class AgentSession:
         hub.registry.open(self, value_of(verified), hello)
 
     def _release_all(self) -> None:
+        """The agent is gone, or takes no new visitors; its ports are kept for it for a while."""
         leases = list(self._leases.values())
         self._leases.clear()
         for lease in leases:
+            self._hub.ports.close(lease, for_good=False)
             self._tell_released(lease)
 
     def _tell_released(self, lease: Lease) -> None:
         left = sum(member.epoch != lease.epoch for member in self._hub.table.members(lease.name))
         self._hub.events.emit(NameReleased(self._id, lease.name, lease.epoch, left))
+
+    def _port_for(self, lease: Lease) -> Outcome[int, Denial]:
+        """The public port of a lease that needs one, else 0."""
+        wanted = self._ports_wanted.pop(lease.endpoint, 0)
+        return self._hub.ports.open(lease, wanted) if lease.kind is EndpointKind.TCP else Success(0)
 
     def _turn_away(self, code: str, detail: str) -> None:
         if not self._is_over:

@@ -21,6 +21,15 @@ class CertificateFiles:
 
 @final
 @dataclass(frozen=True, slots=True)
+class PortRange:
+    """TCP ports from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """One server: its zone, its two listeners, its state directory, its certificates (none: a development one).
 
@@ -35,6 +44,7 @@ class ServerSettings:
     state: Path
     certificates: tuple[CertificateFiles, ...] = ()
     limits: Limits = DEFAULT_LIMITS
+    tcp_ports: PortRange | None = None
     certificate_names: tuple[str, ...] = ()
     """What else a development certificate is for; a wildcard directly below `localhost` counts for no client."""
     keylog: Path | None = None

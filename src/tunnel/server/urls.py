@@ -3,6 +3,8 @@
 from typing import Final, final
 
 from tunnel.core.base.ids import Label
+from tunnel.core.route.lease import Lease
+from tunnel.core.token.token import EndpointKind
 from tunnel.server.certificates import Certificates
 
 _HTTP_PORT: Final = 80
@@ -26,6 +28,16 @@ class Urls:
     def of_name(self, name: Label) -> str:
         """The address of an HTTP endpoint."""
         return self._https(name) if self._is_trusted(name) else self._http(name)
+
+    def of_lease(self, lease: Lease, port: int) -> str:
+        """The address of an endpoint of any kind; `port` is that of a TCP one."""
+        match lease.kind:
+            case EndpointKind.HTTP:
+                return self.of_name(lease.name)
+            case EndpointKind.TLS:
+                return f"tls://{lease.name}.{self._domain}{self._tls or f':{_HTTPS_PORT}'}"
+            case EndpointKind.TCP:
+                return f"tcp://{self._domain}:{port}"
 
     def pattern(self) -> str:
         """The same with NAME where a name goes."""

@@ -48,6 +48,9 @@ AGENT_OFFLINE: Final = Problem(
 NOT_PERMITTED: Final = Problem(
     "not-permitted", 403, Hop.EDGE, "The tunnel's token no longer permits this", "Its owner needs a new token."
 )
+NOT_HTTP: Final = Problem(
+    "not-http", 421, Hop.EDGE, "What has this name is not served over HTTP", "Use the address that its agent printed."
+)
 TLS_EXPECTED: Final = Problem(
     "tls-expected", 400, Hop.VISITOR, "This port takes TLS only", "Write https:// in place of http://."
 )

@@ -59,6 +59,8 @@ class DenialCode(Enum):
     BAD_NAME = 4
     UNSUPPORTED_KIND = 5
     SHUTTING_DOWN = 6
+    PORT_TAKEN = 7
+    NO_PORT = 8
 
 
 @final

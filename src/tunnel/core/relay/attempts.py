@@ -11,6 +11,7 @@ from tunnel.core.relay.leg import Leg
 from tunnel.core.relay.state import EdgeState
 from tunnel.core.route.group import Spent
 from tunnel.core.route.table import Lease
+from tunnel.core.token.token import EndpointKind
 
 
 def open_leg(edge: EdgeState, lease: Lease) -> Leg:
@@ -45,7 +46,7 @@ def repeat(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> bool:
         return False
     exchange.is_repeated = True
     found = edge.table.find(edge.name, now)
-    if not isinstance(found, Lease):
+    if not isinstance(found, Lease) or found.kind is not leg.lease.kind:
         return False
     send_head(edge, open_leg(edge, found), exchange)
     return True
@@ -65,7 +66,7 @@ def try_another(edge: EdgeState, exchange: Exchange, spent: Spent, now: Instant)
         return False
     exchange.spent.append(spent)
     found = edge.table.another(edge.name, now, exchange.spent)
-    if found is None:
+    if found is None or found.kind is not EndpointKind.HTTP:
         return False
     send_head(edge, open_leg(edge, found), exchange)
     edge.origin_is_owed = not exchange.request_is_complete

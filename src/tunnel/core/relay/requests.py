@@ -1,10 +1,13 @@
 """Requests: heads find their origin, bodies follow; one function per step over the state of the connection."""
 
+from typing import Final
+
 from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import (
     AGENT_OFFLINE,
     LOCAL_UNHEALTHY,
+    NOT_HTTP,
     REQUEST_CUT_SHORT,
     UNKNOWN_NAME,
     WRONG_HOST,
@@ -19,6 +22,9 @@ from tunnel.core.relay.exchange import Exchange, is_repeatable
 from tunnel.core.relay.state import EdgeState, Phase
 from tunnel.core.route.name import NotInZone, name_in_zone
 from tunnel.core.route.table import Lease, Offline, Unhealthy
+from tunnel.core.token.token import EndpointKind
+
+_HTTP: Final = EndpointKind.HTTP
 
 
 def take_head(edge: EdgeState, data: bytes, now: Instant) -> None:
@@ -61,6 +67,9 @@ def route(edge: EdgeState, exchange: Exchange, now: Instant) -> None:
         return
     if not isinstance(found, Lease):
         fail(edge, _problem_of_absence(found), "", now)
+        return
+    if found.kind is not _HTTP:
+        fail(edge, NOT_HTTP, "", now)
         return
     if leg is None or leg.lease is not found or not is_repeatable(exchange.head):
         # A request that may not be sent twice gets a fresh stream (ADR 0015): a local service that closes

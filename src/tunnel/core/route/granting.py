@@ -47,8 +47,6 @@ def expose(asked: Expose, who: Granting, entropy: bytes) -> Outcome[Claimed, Den
     """The claimed lease, or why not. A name that was asked for is granted or denied, never replaced by another."""
     if asked.policy.sign_ins and asked.kind is not EndpointKind.HTTP:
         return Failure(Denial(DenialCode.NOT_PERMITTED, f"visitors of {asked.kind.name} endpoints cannot sign in"))
-    if asked.kind is not EndpointKind.HTTP:
-        return Failure(Denial(DenialCode.UNSUPPORTED_KIND, f"this server does not expose {asked.kind.name} endpoints"))
     named = _name_for(asked, who.token, entropy)
     if not isinstance(named, Success):
         return named

@@ -26,18 +26,22 @@ from tunnel.core.route.errors import (
 from tunnel.core.route.group import Group, Spent
 from tunnel.core.route.lease import Claim, Claimed, Lease
 from tunnel.core.route.sessions import Opened, Sessions
-from tunnel.core.token.token import AccountId, Token, TokenId
+from tunnel.core.token.token import AccountId, EndpointKind, Token, TokenId
 
 __all__ = ("Claim", "Claimed", "Lease", "Offline", "RouteTable", "Unhealthy")
 
 
 @final
 class Offline:
-    """A name that had an agent until `since`, and whose account comes first for a while."""
+    """A name that had an agent until `since`, and whose account comes first for a while.
 
-    def __init__(self, account: AccountId, since: Instant) -> None:
+    What kind of endpoint it was is remembered, too: TLS that was passed through is not opened meanwhile.
+    """
+
+    def __init__(self, account: AccountId, since: Instant, kind: EndpointKind = EndpointKind.HTTP) -> None:
         self.account: Final = account
         self.since: Final = since
+        self.kind: Final = kind
 
 
 @final
@@ -152,7 +156,7 @@ class RouteTable:
                     dropped.append(lease)
                     self._detach(group, lease)
                     if self._forget_empty(group, name):
-                        self._offline[name] = Offline(lease.account, now)
+                        self._offline[name] = Offline(lease.account, now, lease.kind)
         self._forget_oldest()
         return dropped
 
@@ -194,10 +198,12 @@ class RouteTable:
         """End a lease because it has ended elsewhere; None when it is not in force here."""
         return self.withdraw(name, epoch)
 
-    def note_offline(self, name: Label, account: AccountId, since: Instant) -> None:
+    def note_offline(
+        self, name: Label, account: AccountId, since: Instant, kind: EndpointKind = EndpointKind.HTTP
+    ) -> None:
         """Remember a name that has no agent, unless it has one here."""
         if name not in self._groups:
-            self._offline[name] = Offline(account, since)
+            self._offline[name] = Offline(account, since, kind)
             self._forget_oldest()
 
     def offline_names(self) -> list[tuple[Label, Offline]]:

@@ -1,0 +1,349 @@
+"""One raw public connection on the event loop: a `Pipe` between a visitor's socket and an agent's stream."""
+
+import asyncio
+from time import monotonic
+from typing import Final, final
+
+from tunnel.core.base.ids import EndpointId, Instant, Label, StreamId
+from tunnel.core.base.limits import READ_BYTES
+from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.base.problem import AGENT_OFFLINE
+from tunnel.core.link.preface import StreamPreface
+from tunnel.core.policy.door import Entry, caller_of
+from tunnel.core.relay.actions import CloseVisitor, EndOrigin, EndVisitor, LeaveOrigin, SendOrigin, SendVisitor
+from tunnel.core.relay.pipe import Pipe, PipeAction, PipeDone
+from tunnel.core.relay.waits import Wait
+from tunnel.core.route.table import Lease
+from tunnel.core.token.token import EndpointKind
+from tunnel.drive.address import Address
+from tunnel.drive.alarm import Alarm
+from tunnel.drive.guard import guarded
+from tunnel.drive.link import Link
+from tunnel.drive.transport import reset, stream_transport, unsent_bytes
+from tunnel.observe.events import ConnectionDone
+from tunnel.server.hub import Hub
+
+
+@final
+class RawConnection:
+    """Does what its pipe says. Finished at `on_lost`.
+
+    Who cannot be served is reset: before the first byte of somebody else's protocol there is nothing else to say.
+    """
+
+    def __init__(self, hub: Hub, name: Label, kind: EndpointKind) -> None:
+        self._hub: Final = hub
+        self._name: Final = name
+        self._kind: Final = kind
+        self._peer = Address("", 0)
+        self._transport: asyncio.Transport | None = None
+        self._alarm: Final = Alarm(hub.loop, self)
+        self._pipe: Pipe | None = None
+        self._link: Link | None = None
+        self._stream = StreamId(0)
+        self._lease: Lease | None = None
+        self._entry: Entry | None = None
+        """What the door wants back at the end."""
+        self._owed = 0
+        """Bytes of the stream that went to the visitor's socket and whose credit is not yet returned."""
+        self._is_paused = False
+        self._is_stuck = False
+        self._has_ended = False
+        """The visitor's FIN was seen; libuv must not be asked to read again."""
+        self._is_pumping = False
+        self._written = 0
+        self._taken = 0
+
+    # The visitor's socket.
+
+    @property
+    def read_buffer(self) -> memoryview:
+        """Where the loop puts what it reads."""
+        return self._hub.buffer
+
+    def on_connected(self, transport: asyncio.BaseTransport) -> None:
+        """The connection stands: find who answers, and open a stream there."""
+        hub, now = self._hub, self._now()
+        stream = stream_transport(transport)
+        self._transport = stream
+        stream.set_write_buffer_limits(high=READ_BYTES)
+        self._peer = _address(stream.get_extra_info("peername"))
+        refused = hub.admit(self, self._peer.host)
+        if refused is not None:
+            self._refuse(refused.code)
+            return
+        lease = hub.table.find(self._name, now)
+        if not isinstance(lease, Lease) or lease.kind is not self._kind:
+            self._refuse(AGENT_OFFLINE.code)
+            return
+        if not self._may_come_in(lease, now):
+            return
+        self._open(lease, _address(stream.get_extra_info("sockname")), now)
+
+    def on_read(self, count: int) -> None:
+        """So many bytes are in the buffer."""
+        pipe = self._pipe
+        if pipe is not None:
+            now = self._now()
+            pipe.receive_visitor(bytes(self._hub.buffer[:count]), now)
+            self._pump(pipe, now)
+
+    def on_eof(self) -> bool:
+        """The visitor ended its side; ours stays open."""
+        self._has_ended = True
+        pipe = self._pipe
+        if pipe is None:
+            return False
+        now = self._now()
+        pipe.on_visitor_end(now)
+        self._pump(pipe, now)
+        return True
+
+    def on_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._alarm.cancel()
+        self._transport = None
+        self._hub.dismiss(self, self._peer.host)
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            self._hub.door.leave(entry)
+        pipe = self._pipe
+        if pipe is not None:
+            now = self._now()
+            pipe.on_visitor_lost(now)
+            self._pump(pipe, now)
+
+    def on_full(self) -> None:
+        """The transport holds as much as it may."""
+        self._is_paused = True
+        self._has_taken()
+        if self._pipe is not None:
+            self._pipe.on_visitor_stuck(self._now())
+            self._alarm.set_by(self._pipe.next_deadline())
+
+    def on_room(self) -> None:
+        """The transport has room again."""
+        self._is_paused = False
+        self._return_credit()
+        if self._pipe is not None:
+            self._pipe.on_visitor_flowing(self._now())
+            self._alarm.set_by(self._pipe.next_deadline())
+
+    # The agent's stream.
+
+    @guarded
+    def on_stream_data(self, data: bytes, now: Instant) -> None:
+        """Bytes of the agent, then of the local service."""
+        pipe = self._pipe
+        if pipe is not None:
+            self._owed += len(data)
+            pipe.receive_origin(data, now)
+            self._pump(pipe, now)
+            if not self._is_paused:
+                self._return_credit()
+
+    @guarded
+    def on_stream_end(self, now: Instant) -> None:
+        """The local service ended its side."""
+        if self._pipe is not None:
+            self._pipe.on_origin_end(now)
+            self._pump(self._pipe, now)
+
+    @guarded
+    def on_stream_reset(self, now: Instant) -> None:
+        """The local service, the agent or the link broke."""
+        lease = self._lease
+        self._forget_stream()
+        if self._pipe is not None:
+            self._pipe.on_origin_reset(now, was_local=lease is not None and self._hub.table.is_current(lease))
+            self._pump(self._pipe, now)
+
+    @guarded
+    def on_stream_writable(self, now: Instant) -> None:
+        """The stream takes data again."""
+        if self._is_stuck:
+            self._is_stuck = False
+            if self._transport is not None and not self._has_ended and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    @guarded
+    def on_fenced(self, now: Instant) -> None:
+        """The lease of the stream is another's now: the stream is cut on our side."""
+        if self._link is not None:
+            self._link.leave(self._stream, reset=True)
+        self.on_stream_reset(now)
+
+    def on_agent_leaving(self, now: Instant) -> None:
+        """Nothing: a connection that stands may end by itself."""
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether the stream was opened under `lease`."""
+        return self._lease is lease
+
+    # The server.
+
+    def last_call(self) -> None:
+        """Nothing: there is no next request on it."""
+
+    def drain(self) -> None:
+        """Nothing: only its two ends know where a connection of theirs may end; the grace period is theirs."""
+
+    @guarded
+    def cut(self) -> None:
+        """Close now: the grace period is over."""
+        if self._pipe is not None:
+            now = self._now()
+            self._pipe.on_grace_over(now)
+            self._pump(self._pipe, now)
+        self.abort_session()
+
+    def abort_session(self) -> None:
+        """Drop the connection and its stream at once."""
+        if self._link is not None:
+            self._link.leave(self._stream, reset=True)
+            self._forget_stream()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def on_alarm(self, now: Instant) -> Instant:
+        """A deadline may have passed; a visitor that takes even one byte has not stalled."""
+        pipe = self._pipe
+        if pipe is None:
+            self.abort_session()
+            return Instant(now + self._hub.limits.linger_seconds_max)
+        if pipe.waits_for is Wait.VISITOR_TAKES and self._has_taken():
+            pipe.on_visitor_took(now)
+        pipe.on_time(now)
+        self._pump(pipe, now)
+        return pipe.next_deadline()
+
+    # Helpers.
+
+    def _now(self) -> Instant:
+        return Instant(monotonic())
+
+    def _may_come_in(self, lease: Lease, now: Instant) -> bool:
+        """Ask the door for everybody's rules and those of the endpoint, before the agent is woken."""
+        door = self._hub.door
+        if not door.guards_everyone and lease.policy is None:
+            return True
+        entered = door.admit(caller_of(self._peer.host), lease.name, lease.policy, (), now)
+        if isinstance(entered, Success):
+            self._entry = value_of(entered)
+            return True
+        self._refuse(error_of(entered).code)
+        return False
+
+    def _open(self, lease: Lease, public: Address, now: Instant) -> None:
+        session = self._hub.sessions.get(lease.session)
+        if session is None:
+            self._refuse(AGENT_OFFLINE.code)
+            return
+        preface = StreamPreface(EndpointId(lease.endpoint), self._peer.host, self._peer.port, public.host, public.port)
+        opened = session.open_for(lease, preface, self)
+        if not isinstance(opened, Success):
+            self._refuse(error_of(opened).code)
+            return
+        self._link, self._stream, self._lease = value_of(opened).link, value_of(opened).stream, lease
+        lease.outstanding += 1
+        self._pipe = Pipe(self._hub.limits, now)
+        self._alarm.set_by(self._pipe.next_deadline())
+
+    def _pump(self, pipe: Pipe, now: Instant) -> None:
+        if self._is_pumping:
+            return  # a write below made the socket flow again; the loop that is running sees what that brought
+        self._is_pumping = True
+        actions = pipe.poll_actions()
+        while actions:
+            for action in actions:
+                self._do(action)
+            actions = pipe.poll_actions()
+        self._is_pumping = False
+        self._alarm.set_by(pipe.next_deadline())
+
+    def _do(self, action: PipeAction) -> None:
+        link, transport = self._link, self._transport
+        if isinstance(action, SendOrigin):
+            if link is not None and link.send(self._stream, action.data) > self._hub.limits.stream_queue_bytes:
+                self._hold_back()
+        elif isinstance(action, SendVisitor):
+            if transport is not None:
+                self._written += len(action.data)
+                transport.write(action.data)
+        else:
+            self._do_rare(action)
+
+    def _do_rare(self, action: EndOrigin | LeaveOrigin | EndVisitor | CloseVisitor | PipeDone) -> None:
+        if isinstance(action, EndOrigin):
+            if self._link is not None:
+                self._link.end(self._stream)
+        elif isinstance(action, EndVisitor):
+            if self._transport is not None:
+                self._transport.write_eof()
+        elif isinstance(action, LeaveOrigin):
+            self._leave(reset=action.reset)
+        elif isinstance(action, CloseVisitor):
+            self._close(abort=action.abort)
+        else:
+            self._report(action)
+
+    def _hold_back(self) -> None:
+        """Read no more until the stream has room: it is the visitor's own socket that makes the visitor wait."""
+        transport = self._transport
+        if not self._is_stuck and transport is not None and not self._has_ended and not transport.is_closing():
+            self._is_stuck = True
+            transport.pause_reading()
+
+    def _leave(self, *, reset: bool) -> None:
+        if self._link is not None:
+            self._return_credit()
+            self._link.leave(self._stream, reset=reset)
+        self._forget_stream()
+
+    def _forget_stream(self) -> None:
+        if self._lease is not None:
+            self._lease.outstanding -= 1
+        self._link, self._stream, self._lease = None, StreamId(0), None
+        self._owed = 0
+
+    def _return_credit(self) -> None:
+        if self._owed and self._link is not None:
+            self._link.return_credit(self._stream, self._owed)
+        self._owed = 0
+
+    def _has_taken(self) -> bool:
+        """Whether the visitor took at least one byte since this was last asked."""
+        before = self._taken
+        if self._transport is not None:
+            self._taken = self._written - unsent_bytes(self._transport)
+        return self._taken > before
+
+    def _refuse(self, code: str) -> None:
+        self._report(PipeDone(code, 0.0, 0, 0))
+        self._close(abort=True)
+
+    def _close(self, *, abort: bool) -> None:
+        if self._transport is not None:
+            if abort:
+                reset(self._transport)
+            else:
+                self._has_taken()
+                self._transport.close()
+
+    def _report(self, done: PipeDone) -> None:
+        if self._hub.requests_shown:
+            self._hub.events.emit(
+                ConnectionDone(
+                    name=self._name,
+                    kind=self._kind.name.lower(),
+                    milliseconds=done.seconds * 1000,
+                    outcome=done.outcome,
+                    bytes_up=done.bytes_up,
+                    bytes_down=done.bytes_down,
+                    peer=self._peer.host,
+                )
+            )
+
+
+def _address(name: object) -> Address:
+    return Address(str(name[0]), int(name[1])) if isinstance(name, tuple) else Address("", 0)
