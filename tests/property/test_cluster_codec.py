@@ -164,12 +164,12 @@ def test_every_message_is_in_the_strategy() -> None:
     [Attend(1), Ready(), CutDone(Epoch(1)), DropSession(SessionId(1)), GiveUp(Label("a"), Epoch(1))],
 )
 def test_a_worker_takes_no_worker_s_words(message: Message) -> None:
-    replica = Replica(RouteTable(DEFAULT_LIMITS))
+    replica = Replica(RouteTable(DEFAULT_LIMITS), WorkerId(1))
     assert replica.receive(encode_message(message), NOW) == Failure(OutOfTurn(message.message_kind))
 
 
 def test_a_worker_takes_no_lease_of_a_token_that_is_none_and_no_garbage() -> None:
-    replica = Replica(RouteTable(DEFAULT_LIMITS))
+    replica = Replica(RouteTable(DEFAULT_LIMITS), WorkerId(1))
     asked = Expose(EndpointId(1), EndpointKind.HTTP, "a", Keep())
     forged = LeaseUp(WorkerId(1), SessionId(1), Epoch(1), Label("a"), bytes(240), asked, "", bytes(16))
     assert replica.receive(encode_message(forged), NOW) == Failure(OutOfTurn(MessageKind.LEASE_UP))
@@ -177,7 +177,7 @@ def test_a_worker_takes_no_lease_of_a_token_that_is_none_and_no_garbage() -> Non
 
 
 def test_a_lease_that_was_never_known_is_cut_already_and_its_grant_means_nothing() -> None:
-    replica = Replica(RouteTable(DEFAULT_LIMITS))
+    replica = Replica(RouteTable(DEFAULT_LIMITS), WorkerId(1))
     replica.poll_output()
     down = [encode_message(LeaseDown(Epoch(5), Label("a"), end)) for end in LeaseEnd]
     granted = encode_message(NameGranted(SessionId(1), Epoch(5)))

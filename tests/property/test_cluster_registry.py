@@ -17,6 +17,7 @@ from typing_extensions import override
 from tunnel.core.base.ids import EndpointId, Epoch, Instant, Label, SessionId
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Success
+from tunnel.core.cluster.codec import encode_message
 from tunnel.core.cluster.errors import (
     ClusterError,
     MessageMalformed,
@@ -30,7 +31,9 @@ from tunnel.core.cluster.messages import (
     AskName,
     Attend,
     CutDone,
+    LeaseDown,
     LeaseEnd,
+    LeaseUp,
     MessageKind,
     NameDenied,
     OpenSession,
@@ -43,9 +46,10 @@ from tunnel.core.cluster.messages import (
     WorkerId,
     WorkerUp,
 )
+from tunnel.core.cluster.replica import MOVED_MAX, Replica
 from tunnel.core.link.messages import DenialCode, Expose, Keep
 from tunnel.core.policy.rules import Policy, Rates, SignIn
-from tunnel.core.route.table import Lease, Offline
+from tunnel.core.route.table import Lease, Offline, RouteTable
 from tunnel.core.token.token import EndpointKind
 
 TOKENS: Final = (raw_token(1), raw_token(2), raw_token(3, account=2))
@@ -246,6 +250,45 @@ def test_an_agent_that_comes_back_to_another_worker_ends_its_own_dead_link() -> 
     new = joined(cluster, two, 1)
     assert [event.session for event in one.told if isinstance(event, Supersede)] == [old.session]
     assert set(new.granted) == {EndpointId(1)}
+
+
+@pytest.mark.shows("WORK-CROSS-004")
+def test_a_visitor_on_the_way_finds_a_lease_that_moved_and_waits_for_one_that_is_yet_to_be_told() -> None:
+    cluster, one, two = pair()
+    old = joined(cluster, one, 1).granted[EndpointId(1)]
+    assert one.replica.successor(old.epoch, cluster.now) is None
+    assert not one.replica.is_coming(old.epoch)
+    cluster.retire(one)
+    cluster.settle()
+    moving = cluster.dial(two, 1, TOKENS[0])
+    cluster.settle()
+    cluster.ask(moving, DEMO)
+    cluster.deliver_to_supervisor(two)
+    assert one.replica.is_coming(Epoch(old.epoch + 1))
+    while one.inbox:
+        cluster.deliver_to_worker(one)
+    found = one.replica.successor(old.epoch, cluster.now)
+    assert found is not None
+    assert found.epoch == old.epoch + 1
+    assert two.replica.lease(found.epoch) is None, "its own agent does not know of it yet"
+    cluster.settle()
+    assert two.replica.lease(found.epoch) is not None
+    cluster.hang_up(moving)
+    cluster.settle()
+    assert one.replica.successor(old.epoch, cluster.now) is None
+
+
+def test_leases_that_moved_are_remembered_within_a_bound() -> None:
+    replica = Replica(RouteTable(Limits()), WorkerId(1))
+    asked = Expose(EndpointId(1), EndpointKind.HTTP, "a", Keep())
+    for number in range(1, MOVED_MAX + 3):
+        up = LeaseUp(WorkerId(2), SessionId(1), Epoch(number), DEMO, TOKENS[0], asked, "", bytes(16))
+        down = LeaseDown(Epoch(number), DEMO, LeaseEnd.MOVED)
+        assert isinstance(replica.receive(encode_message(up) + encode_message(down), Instant(1.0)), Success)
+    last = LeaseUp(WorkerId(2), SessionId(1), Epoch(9_000), DEMO, TOKENS[0], asked, "", bytes(16))
+    assert isinstance(replica.receive(encode_message(last), Instant(1.0)), Success)
+    assert replica.successor(Epoch(2), Instant(1.0)) is None
+    assert replica.successor(Epoch(3), Instant(1.0)) is not None
 
 
 @pytest.mark.shows("WORK-RELOAD-003")

@@ -77,7 +77,7 @@ class WorkerEnd:
     def __init__(self, number: WorkerId, limits: Limits) -> None:
         self.number: Final = number
         self.table: Final = RouteTable(limits)
-        self.replica: Final = Replica(self.table)
+        self.replica: Final = Replica(self.table, number)
         self.reader: Final = MessageReader()
         self.inbox: Final[deque[bytes]] = deque()
         self.outbox: Final[deque[bytes]] = deque()

@@ -3,7 +3,7 @@
 argparse answers `--help` and usage errors by itself (exit 0 and 2), which is why nothing here returns an Outcome.
 """
 
-from argparse import SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import REMAINDER, SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias, final
@@ -92,6 +92,20 @@ class ReloadCommand:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ServiceCommand:
+    """Install, uninstall or show a service of systemd; `arguments` are those of the `tunnel` that it runs."""
+
+    action: str
+    name: str | None
+    is_of_user: bool
+    is_dry_run: bool
+    with_sockets: bool
+    directory: str | None
+    arguments: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Sharing:
     """With how many links, with whom, and whether the local service is checked."""
 
@@ -161,6 +175,7 @@ Command: TypeAlias = (
     DemoCommand
     | ServerCommand
     | ReloadCommand
+    | ServiceCommand
     | HttpCommand
     | MintCommand
     | ExplainCommand
@@ -209,6 +224,11 @@ class _Typed(Namespace):
     account: str = DEFAULT_ACCOUNT
     out: str | None = None
     workers: str | None = None
+    user: bool = False
+    dry_run: bool = False
+    sockets: bool = False
+    units: str | None = None
+    arguments: tuple[str, ...] = ()
     file: str = "-"
     output: str | None = None
     quiet: bool = False
@@ -229,6 +249,9 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             return ServerCommand(*places, *certificates, *files, output, typed.workers, tuple(arguments), upstreams)
         case "reload":
             return ReloadCommand(typed.state, typed.config)
+        case "install" | "uninstall" | "status":
+            how = (typed.user, typed.dry_run, typed.sockets, typed.units)
+            return ServiceCommand(typed.command, typed.name, *how, tuple(typed.arguments))
         case "http" | "tcp" | "tls":
             names = (typed.target, typed.name, typed.server, typed.token_file)
             trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
@@ -303,6 +326,7 @@ def _parser() -> ArgumentParser:
     _add_demo(commands)
     _add_server(commands)
     _add_reload(commands)
+    _add_service(commands)
     _add_http(commands)
     _add_raw(commands)
     _add_token(commands)
@@ -342,6 +366,26 @@ def _add_reload(commands: "_SubParsersAction[_Parser]") -> None:
     reload = _command(commands, "reload", "put new workers in the place of those of a running server")
     reload.add_argument("--state", metavar="DIR", help="the state directory of the server")
     reload.add_argument("--config", metavar="FILE", help="its config file, when that names the directory")
+
+
+def _add_service(commands: "_SubParsersAction[_Parser]") -> None:
+    service = _group(commands, "service", "run a server or an agent under systemd")
+    install = _command(service, "install", "write unit files, enable and start them")
+    install.add_argument("--sockets", action="store_true", help="let systemd open the ports of a server")
+    uninstall = _command(service, "uninstall", "stop, disable and remove them")
+    status = _command(service, "status", "show the unit files and what runs")
+    for each in (install, uninstall, status):
+        each.add_argument("--name", metavar="NAME", help="of the units (default tunnel-server, or tunnel-NAME)")
+        each.add_argument("--user", action="store_true", help="a service of your own instead of the system's")
+        each.add_argument("--units", metavar="DIR", help="write there and start nothing")
+    for each in (install, uninstall):
+        each.add_argument("--dry-run", action="store_true", help="show what would be done")
+    install.add_argument(
+        "arguments",
+        metavar="COMMAND",
+        nargs=REMAINDER,
+        help="what to run: server --config F, http 3000 --name web ...",
+    )
 
 
 def _add_http(commands: "_SubParsersAction[_Parser]") -> None:

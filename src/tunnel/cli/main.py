@@ -18,6 +18,7 @@ from tunnel.cli.arguments import (
     MintCommand,
     ReloadCommand,
     ServerCommand,
+    ServiceCommand,
     VersionCommand,
     read_arguments,
 )
@@ -72,11 +73,13 @@ def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
             from tunnel.cli.demo import start_demo  # noqa: PLC0415 - its web server costs every other command 0.2 s
 
             return start_demo(command, environment)
-        case ServerCommand() | ReloadCommand() | HttpCommand():
+        case ServerCommand() | ReloadCommand() | ServiceCommand() | HttpCommand():
             return _start(command, environment)
 
 
-def _start(command: ServerCommand | ReloadCommand | HttpCommand, environment: Mapping[str, str]) -> ExitCode:
+def _start(
+    command: ServerCommand | ReloadCommand | ServiceCommand | HttpCommand, environment: Mapping[str, str]
+) -> ExitCode:
     from tunnel.cli import start  # noqa: PLC0415 - likewise, 0.2 s for the short commands
 
     match command:
@@ -84,6 +87,8 @@ def _start(command: ServerCommand | ReloadCommand | HttpCommand, environment: Ma
             return start.start_server(command, environment)
         case ReloadCommand():
             return start.reload_server(command)
+        case ServiceCommand():
+            return start.run_service(command)
         case HttpCommand():
             return start.start_agent(command, environment)
 

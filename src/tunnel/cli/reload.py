@@ -14,7 +14,7 @@ _SECONDS: Final = 120.0
 """More than workers get to be ready; nobody waits for this who is not waiting for a server that hangs."""
 
 
-def reload(command: ReloadCommand) -> ExitCode:
+def reload_server(command: ReloadCommand) -> ExitCode:
     """Reload, or say why the server goes on as before."""
     state = state_of(command)
     if not isinstance(state, Success):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from importlib.util import find_spec
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import Final, Protocol, TypeAlias, TypeVar, final
 
 import anyio
 from rich.console import Console
@@ -20,12 +20,24 @@ from tunnel.cli.ndjson import NdjsonScreen
 from tunnel.cli.plain import PlainScreen
 from tunnel.cli.report import conclude
 from tunnel.core.base.outcome import Outcome
-from tunnel.observe.events import EventSink
+from tunnel.drive.manager import Manager
+from tunnel.observe.events import (
+    AgentReady,
+    Event,
+    EventSink,
+    NotReloaded,
+    Reloaded,
+    Reloading,
+    ServerReady,
+    ShuttingDown,
+)
 from tunnel.server.end import ServerEnd
 
 T = TypeVar("T")
 
 
+_STOP_SECONDS: Final = 10.0
+"""Beyond the grace period, until nothing is left of a server."""
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -55,13 +67,65 @@ def screen_for(output: Output, environment: Mapping[str, str]) -> Screen:
 def run_on_screen(
     work: Work, output: Output, environment: Mapping[str, str], again: asyncio.Event | None = None
 ) -> ExitCode:
-    """The exit code of `work`, which is shown as asked for and ended by signals."""
-    screen = screen_for(output, environment)
+    """The exit code of `work`, which is shown as asked for, ended by signals, and told to a service manager."""
+    manager = Manager(environment)
+    screen = ManagedScreen(screen_for(output, environment), manager)
+
+    async def watched(stop: asyncio.Event) -> Outcome[None, AgentEnd | ServerEnd]:
+        async with anyio.create_task_group() as group:
+            if manager.watchdog_seconds:
+                group.start_soon(_say_alive, manager)
+            ended = await work(screen, stop)
+            group.cancel_scope.cancel()
+        return ended
+
     try:
-        ended = run_until_signal(lambda stop: work(screen, stop), ENDING, again)
+        ended = run_until_signal(watched, ENDING, again)
     finally:
         screen.close()
     return conclude(ended)
+
+
+@final
+class ManagedScreen:
+    """A screen whose service manager hears what it needs of the same events. Finished after `close`."""
+
+    def __init__(self, screen: Screen, manager: Manager) -> None:
+        self._screen: Final = screen
+        self._manager: Final = manager
+
+    def emit(self, event: Event) -> None:
+        """Show one event, and tell the manager when it is one of the service as a whole."""
+        self._screen.emit(event)
+        match event:
+            case ServerReady():
+                self._manager.ready(f"serving {event.url_pattern}")
+            case AgentReady():
+                self._manager.ready(f"serving {event.url}")
+            case Reloading():
+                self._manager.reloading()
+            case Reloaded():
+                self._manager.ready(f"{event.workers} workers, reloaded")
+            case NotReloaded():
+                self._manager.ready(f"not reloaded: {event.reason}")
+            case ShuttingDown():
+                self._manager.stopping(event.grace_seconds + _STOP_SECONDS)
+            case _:
+                pass
+
+    def hint(self, text: str) -> None:
+        """Show a hint."""
+        self._screen.hint(text)
+
+    def close(self) -> None:
+        """Show what is still to be shown."""
+        self._screen.close()
+
+
+async def _say_alive(manager: Manager) -> None:
+    while True:
+        manager.alive()
+        await anyio.sleep(manager.watchdog_seconds)
 
 
 def run_until_signal(

@@ -6,18 +6,23 @@ from collections.abc import Mapping
 
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings
-from tunnel.cli.arguments import HttpCommand, ReloadCommand, ServerCommand
+from tunnel.cli.arguments import HttpCommand, ServerCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.problems import describe
-from tunnel.cli.reload import reload
+from tunnel.cli.reload import reload_server
 from tunnel.cli.report import refuse, say
 from tunnel.cli.running import run_on_screen
+from tunnel.cli.service import run_service
 from tunnel.cli.settings import agent_settings, server_settings
 from tunnel.cli.tokens import secret_file_warning
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.drive.manager import given_sockets
+from tunnel.server.doors import Doors
 from tunnel.server.run import serve
 from tunnel.server.settings import ServerSettings
 from tunnel.server.supervisor import Staff, supervise
+
+__all__ = ("reload_server", "run_service", "start_agent", "start_server")
 
 
 def start_server(command: ServerCommand, environment: Mapping[str, str]) -> ExitCode:
@@ -26,17 +31,37 @@ def start_server(command: ServerCommand, environment: Mapping[str, str]) -> Exit
     if not isinstance(settings, Success):
         return refuse(error_of(settings))
     asked: ServerSettings = value_of(settings)
+    given = _given_doors(environment)
+    if not isinstance(given, Success):
+        say(f"tunnel: sockets of the service manager: {error_of(given)}")
+        return ExitCode.USAGE
+    doors = value_of(given)
     if not asked.workers:
-        return run_on_screen(lambda screen, stop: serve(asked, screen, stop), command.output, environment)
+        return run_on_screen(lambda screen, stop: serve(asked, screen, stop, doors), command.output, environment)
     # Whoever closes a terminal wants to be rid of what runs in it; elsewhere a hang-up means: read everything anew.
     again = asyncio.Event()
     staff = Staff([sys.executable, "-P", "-m", "tunnel.cli.worker", *command.typed], lambda: _reread(command))
     return run_on_screen(
-        lambda screen, stop: supervise(asked, staff, screen, stop, again),
+        lambda screen, stop: supervise(asked, staff, screen, stop, again, doors),
         command.output,
         environment,
         None if sys.stdin.isatty() else again,
     )
+
+
+def _given_doors(environment: Mapping[str, str]) -> Outcome[Doors | None, str]:
+    """The doors that a service manager opened for us, if it did."""
+    given = given_sockets(environment)
+    if not isinstance(given, Success):
+        return Failure(error_of(given).detail)
+    by_name = value_of(given)
+    if not by_name:
+        return Success(None)
+    doors = Doors(by_name.get("public", []), by_name.get("agents", []))
+    if set(by_name) != {"public", "agents"}:
+        seen = ", ".join(sorted(by_name))
+        return Failure(f"they are named {seen}; FileDescriptorName= must say public for some and agents for the others")
+    return Success(doors)
 
 
 def _reread(command: ServerCommand) -> Outcome[ServerSettings, str]:
@@ -47,11 +72,6 @@ def _reread(command: ServerCommand) -> Outcome[ServerSettings, str]:
     if not value_of(settings).workers:
         return Failure("the configuration names no workers any more: restart the server instead of reloading it")
     return settings
-
-
-def reload_server(command: ReloadCommand) -> ExitCode:
-    """New workers for a server that runs, or why it goes on as before."""
-    return reload(command)
 
 
 def start_agent(command: HttpCommand, environment: Mapping[str, str]) -> ExitCode:

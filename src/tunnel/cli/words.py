@@ -18,7 +18,9 @@ from tunnel.observe.events import (
     MemberHealth,
     NameGranted,
     NameReleased,
+    NotReloaded,
     Reloaded,
+    Reloading,
     ServerReady,
     SessionEnded,
     SessionOpened,
@@ -47,6 +49,8 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     Warned: "warning",
     WorkerStarted: "worker_started",
     WorkerEnded: "worker_ended",
+    Reloading: "reloading",
+    NotReloaded: "not_reloaded",
     Reloaded: "reloaded",
 }
 """The `event` of each object; a contract with programs (OPS-CLI-006)."""
@@ -104,7 +108,7 @@ def _words(event: Event) -> str:
             return f"warning: {event.message}"
         case FromWorker():
             return f"worker {event.worker}: {_words(event.event)}"
-        case WorkerStarted() | WorkerEnded() | Reloaded():
+        case WorkerStarted() | WorkerEnded() | Reloading() | NotReloaded() | Reloaded():
             return _worker_words(event)
         case _:
             return _link_words(event)
@@ -115,7 +119,7 @@ def told_by(event: Event) -> Event:
     return event.event if isinstance(event, FromWorker) else event
 
 
-def _worker_words(event: WorkerStarted | WorkerEnded | Reloaded) -> str:
+def _worker_words(event: WorkerStarted | WorkerEnded | Reloading | NotReloaded | Reloaded) -> str:
     match event:
         case WorkerStarted():
             return f"worker {event.worker} serves (process {event.pid})"
@@ -124,6 +128,10 @@ def _worker_words(event: WorkerStarted | WorkerEnded | Reloaded) -> str:
             asked = "ended" if event.expected else "died"
             words = f": {event.words}" if event.words else ""
             return f"worker {event.worker} {asked} (process {event.pid}, {how}){words}"
+        case Reloading():
+            return "reloading: new workers are started by what is on the disk now"
+        case NotReloaded():
+            return f"not reloaded, everything is as before: {event.reason}"
         case Reloaded():
             return f"reloaded: {event.workers} new workers serve after {event.seconds:.1f} s; the old ones finish"
 

@@ -208,6 +208,20 @@ class WorkerEnded:
 
 @final
 @dataclass(frozen=True, slots=True)
+class Reloading:
+    """New workers are started by what is on the disk; the present ones serve."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NotReloaded:
+    """The new workers were not fit to serve, or the configuration is not: everything is as it was."""
+
+    reason: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Reloaded:
     """New workers serve, with the program and the configuration as they are on the disk now; the old ones finish."""
 
@@ -243,6 +257,8 @@ Event: TypeAlias = (
     | Warned
     | WorkerStarted
     | WorkerEnded
+    | Reloading
+    | NotReloaded
     | Reloaded
     | FromWorker
 )

@@ -27,10 +27,28 @@ from tunnel.server.hub import Hub, Refusable, Tenant, VisitorStream
 
 
 class Leases(Protocol):
-    """The leases in force."""
+    """The leases in force, as far as this worker was told."""
 
     def lease(self, epoch: Epoch) -> Lease | None:
         """The one under this epoch."""
+
+    def successor(self, epoch: Epoch, now: Instant) -> Lease | None:
+        """Who has the name of one that moved."""
+
+    def is_coming(self, epoch: Epoch) -> bool:
+        """Whether it is yet to be announced here."""
+
+
+class Directory(Protocol):
+    """Where a crossing finds its agent."""
+
+    @property
+    def replica(self) -> Leases:
+        """The leases."""
+
+    @property
+    def waiting(self) -> "list[CrossingPipe]":
+        """Those whose lease is yet to be announced here; each is to `try_again` when there is news."""
 
 
 class LinkWatcher(Protocol):
@@ -153,9 +171,9 @@ class OutwardLink:
 class InwardLink:
     """The connection of another worker to us, for its visitors and our agents. Finished when the link is gone."""
 
-    def __init__(self, hub: Hub, leases: Leases) -> None:
+    def __init__(self, hub: Hub, directory: Directory) -> None:
         self._hub: Final = hub
-        self._leases: Final = leases
+        self._directory: Final = directory
         self.link: Final = Link(Role.SERVER, hub.crossing_limits, self, hub.loop, hub.buffer)
         hub.connections.add(self)
 
@@ -164,7 +182,7 @@ class InwardLink:
 
     def on_stream_opened(self, stream: StreamId, now: Instant) -> StreamHandler | None:
         """A visitor of the other worker."""
-        return CrossingPipe(self._hub, self._leases, self.link, stream)
+        return CrossingPipe(self._hub, self._directory, self.link, stream)
 
     def on_peer_leaving(self, now: Instant) -> None:
         """The other worker is about to end."""
@@ -187,7 +205,7 @@ class _Half:
 
     def __init__(self, pipe: "CrossingPipe", link: Link, stream: StreamId) -> None:
         self._pipe: Final = pipe
-        self.link: Final = link
+        self.link = link
         self.stream = stream
         self.owed = 0
         """Bytes that were read here and have not left on the other side."""
@@ -240,12 +258,15 @@ class _Half:
 class CrossingPipe:
     """Joins a crossing to a stream of one of our agents. Finished when both have ended or one broke."""
 
-    def __init__(self, hub: Hub, leases: Leases, link: Link, stream: StreamId) -> None:
+    def __init__(self, hub: Hub, directory: Directory, link: Link, stream: StreamId) -> None:
         self._hub: Final = hub
-        self._leases: Final = leases
+        self._directory: Final = directory
         self._reader: Final = CrossingReader()
         self._near: Final = _Half(self, link, stream)
         self._far: _Half | None = None
+        self._crossing: Crossing | None = None
+        self._early = b""
+        """What came before the agent's stream was open; no credit is returned for it until then."""
         self.lease: Lease | None = None
         self._is_over = False
         hub.crossings.add(self)
@@ -255,23 +276,12 @@ class CrossingPipe:
     @guarded
     def on_stream_data(self, data: bytes, now: Instant) -> None:
         """The preface, then the visitor's bytes."""
-        far = self._far
-        if far is not None:
+        if self._far is not None:
             self.pass_on(self._near, data)
-            return
-        read = self._reader.receive(data)
-        if not isinstance(read, Success):
-            self.abort_session()
-            return
-        crossing = value_of(read)
-        if crossing is None:
-            self._near.link.return_credit(self._near.stream, len(data))
-            return
-        rest = self._reader.take_rest()
-        self._near.link.return_credit(self._near.stream, len(data) - len(rest))
-        self._open(crossing)
-        if rest and self._far is not None:
-            self.pass_on(self._near, rest)
+        elif self._crossing is not None:
+            self._early += data
+        else:
+            self._read(data, now)
 
     @guarded
     def on_stream_end(self, now: Instant) -> None:
@@ -287,6 +297,11 @@ class CrossingPipe:
     def on_stream_writable(self, now: Instant) -> None:
         """The visitor's worker takes more."""
         self._near.on_stream_writable(now)
+
+    def try_again(self, now: Instant) -> None:
+        """There is news of leases."""
+        if not self._is_over and self._crossing is not None:
+            self._open(self._crossing, now)
 
     # The two halves.
 
@@ -309,8 +324,7 @@ class CrossingPipe:
         """One side ended; the pipe is over with the second."""
         other = self._other(half)
         if other is None:
-            self.abort_session()
-            return
+            return  # it waits for its lease, and ends the other side when that is open
         other.link.end(other.stream)
         if half.has_ended and other.has_ended:
             self._over()
@@ -338,10 +352,27 @@ class CrossingPipe:
 
     # Helpers.
 
-    def _open(self, crossing: Crossing) -> None:
-        lease = self._leases.lease(crossing.epoch)
-        session = None if lease is None else self._hub.sessions.get(lease.session)
-        if lease is None or session is None:
+    def _read(self, data: bytes, now: Instant) -> None:
+        read = self._reader.receive(data)
+        if not isinstance(read, Success):
+            self.abort_session()
+            return
+        self._crossing = value_of(read)
+        if self._crossing is None:
+            self._near.link.return_credit(self._near.stream, len(data))
+            return
+        self._early = self._reader.take_rest()
+        self._near.link.return_credit(self._near.stream, len(data) - len(self._early))
+        self._open(self._crossing, now)
+
+    def _open(self, crossing: Crossing, now: Instant) -> None:
+        leases = self._directory.replica
+        lease = leases.lease(crossing.epoch) or leases.successor(crossing.epoch, now)
+        if lease is None and leases.is_coming(crossing.epoch):
+            self._directory.waiting.append(self)
+            return
+        opener = None if lease is None else self._hub.opener(lease)
+        if lease is None or opener is None:
             self._refuse(AGENT_OFFLINE)
             return
         self.lease = lease
@@ -349,14 +380,19 @@ class CrossingPipe:
         preface = StreamPreface(
             EndpointId(lease.endpoint), given.address, given.port, given.public_address, given.public_port
         )
-        far = _Half(self, session.link, StreamId(0))
-        opened = session.open_for(lease, preface, far)
+        far = _Half(self, self._near.link, StreamId(0))
+        opened = opener.open_for(lease, preface, far)
         if not isinstance(opened, Success):
             self._refuse(error_of(opened))
             return
-        far.stream = value_of(opened).stream
+        far.link, far.stream = value_of(opened).link, value_of(opened).stream
         self._far = far
         self._near.link.send(self._near.stream, CROSSED)
+        early, self._early = self._early, b""
+        if early:
+            self.pass_on(self._near, early)
+        if self._near.has_ended:
+            far.link.end(far.stream)
 
     def _refuse(self, problem: Problem) -> None:
         if self._over():

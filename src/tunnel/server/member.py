@@ -31,7 +31,7 @@ from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.guard import guarded
 from tunnel.drive.transport import stream_transport
 from tunnel.observe.events import Warned
-from tunnel.server.crossing import InwardLink, OutwardLink
+from tunnel.server.crossing import CrossingPipe, InwardLink, OutwardLink
 from tunnel.server.hub import Hub, Opener
 from tunnel.server.registry import Asker
 
@@ -97,7 +97,8 @@ class Member(asyncio.Protocol):
 
     def __init__(self, hub: Hub, mandate: Mandate, stop: asyncio.Event) -> None:
         self.hub: Final = hub
-        self.replica: Final = Replica(hub.table)
+        self.replica: Final = Replica(hub.table, WorkerId(mandate.number))
+        self.waiting: Final[list[CrossingPipe]] = []
         self.is_retiring = False
         """Told to end while others go on: our agents are to move, not to be sent away."""
         self._stop: Final = stop
@@ -119,7 +120,7 @@ class Member(asyncio.Protocol):
         """
         loop = self.hub.loop
         self._server = await loop.create_unix_server(
-            lambda: Callbacks(InwardLink(self.hub, self.replica).link), sock=self._mandate.crossing
+            lambda: Callbacks(InwardLink(self.hub, self).link), sock=self._mandate.crossing
         )
         await loop.connect_accepted_socket(lambda: self, self._mandate.control)
         self.replica.ready()
@@ -160,6 +161,10 @@ class Member(asyncio.Protocol):
         for event in value_of(received):
             self._take(event, now)
         self._say()
+        waiting = list(self.waiting)
+        self.waiting.clear()
+        for pipe in waiting:
+            pipe.try_again(now)
 
     @override
     @guarded

@@ -86,7 +86,7 @@ class WorkerProcess(asyncio.Protocol):
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_BYTES_MAX,
                 pass_fds=[each.fileno() for each in given],
-                env={**os.environ, MANDATE_VARIABLE: mandate_text(self.number, of, theirs, crossing, doors)},
+                env=_environment(mandate_text(self.number, of, theirs, crossing, doors)),
                 start_new_session=True,
             )
         except OSError as cause:
@@ -184,6 +184,13 @@ class WorkerProcess(asyncio.Protocol):
             words = line.decode("utf-8", "backslashreplace").strip()
             if words:
                 self._words.append(words)
+
+
+def _environment(mandate: str) -> dict[str, str]:
+    """Ours, without what a service manager said to us alone."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LISTEN_", "WATCHDOG_"))}
+    kept.pop("NOTIFY_SOCKET", None)
+    return {**kept, MANDATE_VARIABLE: mandate}
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes | None:

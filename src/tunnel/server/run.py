@@ -98,21 +98,16 @@ class Server:
         self._stop_accepting()
         hub.events.emit(ShuttingDown(hub.limits.grace_seconds))
         with anyio.move_on_after(hub.limits.grace_seconds):
-            async with anyio.create_task_group() as group:
-                group.start_soon(self._close_idle)
-                for session in list(hub.sessions.values()):
-                    session.announce(hub.limits.grace_seconds)
-                await self._handovers.none_left()
-                await hub.all_moved()
-                group.cancel_scope.cancel()
-
-    async def _close_idle(self) -> None:
-        """Visitors that rest get a moment, in which a request that is on its way arrives."""
-        for visit in list(self._hub.visits):
-            visit.last_call()
-        await anyio.sleep(self._hub.limits.rest_seconds)
-        for visit in list(self._hub.visits):
-            visit.drain()
+            for session in list(hub.sessions.values()):
+                session.announce(hub.limits.grace_seconds)
+            for visit in list(hub.visits):
+                visit.last_call()
+            await self._handovers.none_left()
+            # Visitors that rest may have a request on its way, and other workers may not have heard of a move yet.
+            await anyio.sleep(hub.limits.rest_seconds)
+            for visit in list(hub.visits):
+                visit.drain()
+            await hub.all_moved()
 
     async def hang_up(self) -> None:
         """End everything now, and return when no socket and no task is left; the last words get a moment to leave."""

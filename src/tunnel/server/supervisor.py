@@ -25,12 +25,13 @@ from tunnel.observe.events import (
     Event,
     EventSink,
     FromWorker,
+    NotReloaded,
     Reloaded,
+    Reloading,
     ServerReady,
     SessionEnded,
     SessionOpened,
     ShuttingDown,
-    Warned,
     WorkerEnded,
     WorkerStarted,
 )
@@ -115,38 +116,44 @@ class Supervisor:
     async def reload(self) -> Outcome[None, str]:
         """Put new workers in the place of the present ones, by what is on the disk now; else why all is as before."""
         async with self._reloading:
-            begun = monotonic()
-            reread = self._staff.reread()
-            if not isinstance(reread, Success):
-                return reread
-            settings = value_of(reread)
-            moved = self._slots.refusal(settings)
-            if moved:
-                return Failure(moved)
-            before = [worker for worker in self.workers if not worker.is_expected_to_end]
-            grace = self._settings.limits.grace_seconds
-            started = await self._start_generation(settings)
-            if not isinstance(started, Success):
-                return started
-            self._settings = settings
-            self._let_serve(value_of(started))
-            self._tell_started(value_of(started))
-            for worker in before:
-                worker.is_expected_to_end = True
-                worker.ends_by = monotonic() + grace + _KILL_SECONDS
-                self._registry.retire(worker.number)
-            self._flush()
-            self._events.emit(Reloaded(len(value_of(started)), monotonic() - begun))
-            return Success(None)
+            self._events.emit(Reloading())
+            done = await self._reload(monotonic())
+            if not isinstance(done, Success):
+                self._events.emit(NotReloaded(error_of(done)))
+            return done
+
+    async def _reload(self, begun: float) -> Outcome[None, str]:
+        reread = self._staff.reread()
+        if not isinstance(reread, Success):
+            return reread
+        settings = value_of(reread)
+        moved = self._slots.refusal(settings)
+        if moved:
+            return Failure(moved)
+        before = [worker for worker in self.workers if not worker.is_expected_to_end]
+        grace = self._settings.limits.grace_seconds
+        started = await self._start_generation(settings)
+        if not isinstance(started, Success):
+            return started
+        self._settings = settings
+        self._let_serve(value_of(started))
+        self._tell_started(value_of(started))
+        for worker in before:
+            worker.is_expected_to_end = True
+            worker.ends_by = monotonic() + grace + _KILL_SECONDS
+            self._registry.retire(worker.number)
+        self._flush()
+        self._events.emit(Reloaded(len(value_of(started)), monotonic() - begun))
+        return Success(None)
 
     async def reload_when(self, again: asyncio.Event) -> None:
-        """Reload each time that `again` is set, and say when that could not be."""
+        """Reload each time that `again` is set; what came of it is told as an event."""
         while True:
             await again.wait()
             again.clear()
             done = await self.reload()
             if not isinstance(done, Success):
-                self._events.emit(Warned(f"not reloaded, all is as before: {error_of(done)}"))
+                continue
 
     async def answer(self, command: str) -> Answer:
         """What the control socket is asked."""

@@ -256,12 +256,18 @@ class ClusterRegistry:
             member.peer,
             member.instance,
         )
+        moved = [fenced for fenced in claimed.fenced if self._is_move(fenced, member)]
         for fenced in claimed.fenced:
-            self._end_fenced(fenced, member, now)
+            if fenced not in moved:
+                self._end_fenced(fenced, now)
         self._waiting[lease.epoch] = word
         self._announce(lease.name)
+        # Behind its successor, so that a move leaves no moment in which nobody answers. It never waits for a cut: that
+        # is only while nothing of the name is announced, and what moves is.
+        for past in moved:
+            self._take_down(past.epoch, past.name, LeaseEnd.MOVED)
 
-    def _end_fenced(self, fenced: Lease, by: _Member, now: Instant) -> None:
+    def _end_fenced(self, fenced: Lease, now: Instant) -> None:
         """Take a lease out of force for the sake of another."""
         overtaken = self._waiting.pop(fenced.epoch, None)
         if overtaken is not None:
@@ -270,14 +276,16 @@ class ClusterRegistry:
             denied = NameDenied(fenced.session, fenced.endpoint, DenialCode.NAME_TAKEN, detail)
             self._say(overtaken.worker, denied)
             return
-        holder = self._members.get(fenced.session)
-        if holder is not None and holder.instance == by.instance and self._is_retiring(holder.worker):
-            self._take_down(fenced.epoch, fenced.name, LeaseEnd.MOVED)
-            return
         self._take_down(fenced.epoch, fenced.name, LeaseEnd.FENCED)
         uncut = self._uncut.get(fenced.name) or _Uncut(now)
         uncut.awaited.update([(worker, fenced.epoch) for worker, each in self._workers.items() if each.has_attended])
         self._uncut[fenced.name] = uncut
+
+    def _is_move(self, lease: Lease, by: _Member) -> bool:
+        """Whether an agent leaves a worker that retires: then what runs there may finish."""
+        holder = self._members.get(lease.session)
+        was_told = lease.epoch in self._announced
+        return was_told and holder is not None and holder.instance == by.instance and self._is_retiring(holder.worker)
 
     def _announce(self, name: Label) -> None:
         """Let everybody know what was decided about a name, once nothing of what was before is left anywhere."""

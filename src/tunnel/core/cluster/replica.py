@@ -5,9 +5,9 @@ Only the supervisor's words change it. Besides, the worker's questions: each has
 
 from typing import Final, TypeAlias, final
 
-from tunnel.core.base.ids import Epoch, Instant, SessionId
+from tunnel.core.base.ids import Epoch, Instant, Label, SessionId
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.core.base.partial import seconds_of
+from tunnel.core.base.partial import first_keys, seconds_of
 from tunnel.core.cluster.codec import MessageReader, encode_message
 from tunnel.core.cluster.errors import ClusterError, OutOfTurn
 from tunnel.core.cluster.messages import (
@@ -60,6 +60,9 @@ class LeaseOver:
         self.end: Final = end
 
 
+MOVED_MAX: Final = 4096
+"""Leases that moved and are remembered for visitors on the way: those of one reload, a second or two."""
+
 ReplicaEvent: TypeAlias = (
     Serve
     | Retire
@@ -78,10 +81,15 @@ ReplicaEvent: TypeAlias = (
 class Replica:
     """One worker's end of its conversation with the supervisor; it ends with that."""
 
-    def __init__(self, table: RouteTable) -> None:
+    def __init__(self, table: RouteTable, number: WorkerId) -> None:
         self._table: Final = table
+        self._number: Final = number
         self._reader: Final = MessageReader()
         self._leases: Final[dict[Epoch, tuple[Lease, WorkerId]]] = {}
+        self._promised: Final[dict[Epoch, Lease]] = {}
+        """Our own, until their agent is told: a visitor's stream that was there before would mean nothing to it."""
+        self._moved: Final[dict[Epoch, Label]] = {}
+        self._newest = Epoch(0)
         self._output = b""
         self._asked = 0
         self._say(Attend(CLUSTER_VERSION))
@@ -92,6 +100,16 @@ class Replica:
         """The lease in force under this epoch."""
         found = self._leases.get(epoch)
         return None if found is None else found[0]
+
+    def is_coming(self, epoch: Epoch) -> bool:
+        """Whether a lease of this epoch is yet to be announced here: another worker may have been told before."""
+        return epoch > self._newest
+
+    def successor(self, epoch: Epoch, now: Instant) -> Lease | None:
+        """Who has the name of a lease that moved: a visitor that was on the way meanwhile goes there."""
+        name = self._moved.get(epoch)
+        found = None if name is None else self._table.find(name, now)
+        return found if isinstance(found, Lease) else None
 
     def worker_of(self, lease: Lease) -> WorkerId | None:
         """Which worker has the link of a lease in force."""
@@ -169,8 +187,9 @@ class Replica:
             case LeaseDown():
                 self._remove(message, now, events)
             case NameGranted():
-                lease = self.lease(message.epoch)
+                lease = self._promised.pop(message.epoch, None)
                 if lease is not None:
+                    self._hold(lease, self._number)
                     events.append(LeaseGranted(lease))
             case NameOffline():
                 self._table.note_offline(message.name, message.account, Instant(now - seconds_of(message.seconds)))
@@ -186,9 +205,16 @@ class Replica:
             return OutOfTurn(word.message_kind)
         claim = claim_of(word.asked, word.name, word.session, value_of(decoded), word.peer)
         lease = self._table.lease_for(claim, word.epoch, now, word.instance)
-        self._leases[word.epoch] = (lease, word.worker)
-        self._table.install(lease)
+        if word.worker == self._number:
+            self._promised[word.epoch] = lease
+        else:
+            self._hold(lease, word.worker)
         return None
+
+    def _hold(self, lease: Lease, worker: WorkerId) -> None:
+        self._leases[lease.epoch] = (lease, worker)
+        self._table.install(lease)
+        self._newest = max(self._newest, lease.epoch)
 
     def _remove(self, word: LeaseDown, now: Instant, events: list[ReplicaEvent]) -> None:
         self._table.remove(word.name, word.epoch)
@@ -198,6 +224,10 @@ class Replica:
                 self._say(CutDone(word.epoch))  # it was never known here, so nothing of it passes
             return
         lease, worker = found
+        if word.end is LeaseEnd.MOVED:
+            self._moved[word.epoch] = word.name
+            for epoch in first_keys(self._moved, len(self._moved) - MOVED_MAX):
+                self._moved.pop(epoch, None)
         if word.end is LeaseEnd.OFFLINE:
             self._table.note_offline(lease.name, lease.account, now)
         events.append(LeaseOver(lease, worker, word.end))

@@ -1,0 +1,5 @@
+"""`python -m tunnel` is `tunnel`."""
+
+from tunnel.cli.main import main
+
+main()
