@@ -75,7 +75,8 @@ def values_in_range(draw: st.DrawFn) -> dict[str, int | float]:
             values[name] = draw(st.integers(int(allowed.low), int(allowed.high)))
         else:
             values[name] = draw(st.floats(allowed.low, allowed.high))
-    for smaller, larger in NEVER_MORE_THAN:
+    # As often as there are pairs: what one takes back may contradict another that was looked at before.
+    for smaller, larger in NEVER_MORE_THAN * len(NEVER_MORE_THAN):
         merged = {**DEFAULTS, **values}
         if merged[smaller] > merged[larger]:
             values.pop(smaller, None)

@@ -15,6 +15,7 @@ from tunnel.core.relay.waits import NEVER, Patience, Wait, seconds_for
 
 LIMITS: Final = Limits()
 BEGUN: Final = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
+PART: Final = LIMITS.body_part_bytes_min
 EVENTS: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 OTHER_POST: Final = POST.replace(b"/form", b"/other") + b"12345"
 
@@ -112,11 +113,62 @@ def test_lingering_cannot_be_drawn_out() -> None:
 @pytest.mark.parametrize("expecting", [b"", b"Expect: 100-continue\r\n"])
 def test_a_body_that_never_comes_is_408(expecting: bytes) -> None:
     world = World().visitor(POST.replace(b"\r\n\r\n", b"\r\n" + expecting + b"\r\n"))
-    world.tick(LIMITS.body_stall_seconds_max - 1).visitor(b"1").tick(LIMITS.body_stall_seconds_max - 1)
+    if expecting:
+        world.visitor(b"1")  # it did not wait for 100 after all
+    world.tick(LIMITS.body_stall_seconds_max - 1)
     assert world.statuses == []
     world.tick(2.0)
     assert world.statuses == [408]
     assert world.streams[0].was_reset()
+
+
+@pytest.mark.shows("RELAY-TIME-007")
+@pytest.mark.bug("C18")
+@pytest.mark.parametrize("drop", [1, 100, 5999])
+def test_a_body_that_drips_is_408_however_often_it_does(drop: int) -> None:
+    """Each drop comes long before a stall would be noticed; together they are less than the least that is allowed."""
+    world = World().visitor(upload(1_000_000))
+    drops = (PART - 1) // drop
+    for _ in range(drops):
+        assert world.statuses == []
+        world.visitor(b"d" * drop).tick(LIMITS.body_stall_seconds_max * 0.999 / drops)
+    world.tick(1.0)
+    assert world.outcomes == ["request-timeout"]
+    assert world.statuses == [408]
+
+
+@pytest.mark.shows("RELAY-TIME-007")
+def test_a_body_at_the_least_rate_goes_on_for_as_long_as_it_takes() -> None:
+    world = World().visitor(upload(100 * PART))
+    for number in range(1, 100):
+        world.visitor(b"d" * (PART - 7)).tick(LIMITS.body_stall_seconds_max - 1)
+        assert world.statuses == [], number
+        world.visitor(b"d" * 7)
+    assert world.visitor(b"d" * PART).local(BEGUN + b"world").statuses == [200]
+
+
+@pytest.mark.shows("RELAY-TIME-007")
+def test_without_a_minimum_every_byte_is_progress() -> None:
+    world = World(limits=Limits(body_part_bytes_min=0)).visitor(upload(100))
+    for _ in range(50):
+        world.visitor(b"d").tick(LIMITS.body_stall_seconds_max - 1)
+    assert world.statuses == []
+    assert world.tick(2.0).statuses == [408]
+
+
+@pytest.mark.shows("RELAY-TIME-007")
+def test_a_body_may_drip_once_the_answer_has_begun() -> None:
+    """Both sides talk at once: an event stream upwards is slow by intent, and the local service has taken it on."""
+    world = World().visitor(upload(100)).visitor(b"d").local(EVENTS)
+    for _ in range(50):
+        world.visitor(b"d").tick(LIMITS.body_stall_seconds_max - 1)
+    assert world.statuses == [200]
+    assert world.outcomes == []
+
+
+def upload(size: int) -> bytes:
+    """The head of an upload."""
+    return POST.replace(b"Content-Length: 5", b"Content-Length: %d" % size)
 
 
 @pytest.mark.shows("RELAY-TIME-006")

@@ -31,6 +31,7 @@ _PARTICULAR: Final = {
     "frame_bytes_sent_max": Range(1 * KIB, 1 * MIB),
     "frame_bytes_max": Range(256 * KIB, 1 * GIB),  # others fill the window of a stream with one frame
     "stream_queue_bytes": Range(16 * KIB, 64 * MIB),
+    "body_part_bytes_min": Range(0, 1 * MIB),  # 0: any progress will do
     "head_bytes_max": Range(1 * KIB, 1 * MIB),  # all of it is held while it is read
     "target_bytes_max": Range(256, 1 * MIB),
     "trailer_bytes_max": Range(0, 1 * MIB),

@@ -43,7 +43,9 @@ class Limits:
     idle_seconds_max: float = 75.0
     """Between exchanges on a kept-alive visitor connection; above the 60 s that common clients and balancers use."""
     body_stall_seconds_max: float = 60.0
-    """Between two reads of a request body; progress of any size starts it anew."""
+    """For the next `body_part_bytes_min` of a request body."""
+    body_part_bytes_min: int = 6000
+    """100 bytes a second: what a visitor has to send of a body while no answer has begun. A drip holds a stream."""
     response_head_seconds_max: float = 120.0
     """From the end of a request to the head of its response (504); long polls of one minute must pass."""
     response_stall_seconds_max: float = 3600.0

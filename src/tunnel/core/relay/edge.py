@@ -32,6 +32,7 @@ from tunnel.core.route.table import RouteTable
 # Bound once: compiled code finds a name of its module at a fixed place, but a member of an enum by its name.
 _BETWEEN: Final = Phase.BETWEEN
 _UPGRADED: Final = Phase.UPGRADED
+_REQUEST_BODY: Final = Wait.REQUEST_BODY
 _OTHERS_TURN: Final = frozenset(
     (Wait.REST_OF_HEAD, Wait.REQUEST_BODY, Wait.RESPONSE_BODY, Wait.UPGRADED, Wait.HALF_CLOSED)
 )
@@ -317,4 +318,9 @@ class Edge:
             close(state, abort=False)
 
     def _arm(self, now: Instant) -> None:
-        self._state.patience.await_next(wait_of(self._state), now)
+        state = self._state
+        wait, exchange = wait_of(state), state.exchange
+        if wait is _REQUEST_BODY and exchange is not None and exchange.answering is None:
+            state.patience.await_body(exchange.bytes_up, now)
+        else:
+            state.patience.await_next(wait, now)

@@ -29,6 +29,7 @@ _FIXED: Final = (Wait.RESPONSE_HEAD, Wait.REST_OF_HEAD, Wait.VISITOR_TAKES, Wait
 
 # The waits of an ordinary exchange, bound once: members of an enum are found by name, these at a fixed place.
 _NEXT_REQUEST: Final = Wait.NEXT_REQUEST
+_REQUEST_BODY: Final = Wait.REQUEST_BODY
 _RESPONSE_HEAD: Final = Wait.RESPONSE_HEAD
 _RESPONSE_BODY: Final = Wait.RESPONSE_BODY
 
@@ -74,6 +75,8 @@ class Patience:
 
     def __init__(self, limits: Limits, now: Instant) -> None:
         self._limits: Final = limits
+        self._body_part: Final = max(limits.body_part_bytes_min, 1)
+        self._body_seen = 0
         self.wait = Wait.NEXT_REQUEST
         self.deadline = Instant(now + limits.idle_seconds_max)
 
@@ -83,6 +86,12 @@ class Patience:
             return
         self.wait = wait
         self.deadline = Instant(now + seconds_for(wait, self._limits))
+
+    def await_body(self, received: int, now: Instant) -> None:
+        """Wait for a part of a request body of which so much came; only a whole part starts the clock anew."""
+        if self.wait is not _REQUEST_BODY or received >= self._body_seen + self._body_part:
+            self._body_seen = received
+            self.await_next(_REQUEST_BODY, now)
 
     def renew(self, now: Instant) -> None:
         """Real progress was made: the current wait starts anew."""
