@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.simulation.kernel import Kernel
 
 _LATE_CHOP: Final = 40
-_CHOPPED: Final = 0.1
+_CHOPPED: Final = 0.02
 """So many pieces of a direction are short, and as many again now and then; were all, a megabyte would take all day."""
 _GAP_BELOW: Final = 65_536
 _GAP_SECONDS: Final = 0.000_1

@@ -15,10 +15,10 @@ from tests.simulation.watch import Watch
 
 from tunnel.agent.end import AgentEnd
 from tunnel.agent.run import run_agent
-from tunnel.agent.settings import AgentSettings
+from tunnel.agent.settings import AgentSettings, Checks
 from tunnel.agent.settings import LocalService as Target
 from tunnel.core.base.outcome import Outcome
-from tunnel.core.link.messages import Keep
+from tunnel.core.link.messages import Keep, Share
 from tunnel.drive.address import Address
 from tunnel.observe.events import AgentReady, Event
 from tunnel.server.end import ServerEnd
@@ -130,6 +130,9 @@ class Parties:
             ca=real_identity()[1] if self._plan.has_real_tls else self._state / "ca.pem",
             limits=self._plan.limits,
             requests_shown=self._random.random() < 0.5,
+            links=self._plan.links,
+            share=Share.POOL if self._plan.is_pooled else Share.ALONE,
+            checks=Checks("/health", 4.0) if self._plan.has_checks else None,
         )
         before = HOST.set(host)
         task = self._loop.create_task(run_agent(settings, log, stop))

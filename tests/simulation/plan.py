@@ -47,11 +47,18 @@ class Plan:
     spread: float = 3.0
     """Seconds over which visitors come."""
     limits: Limits = LIMITS
+    links: int = 1
+    """Links of each agent."""
+    is_pooled: bool = False
+    """Whether all agents share one name."""
+    has_checks: bool = False
+    """Whether agents ask their local services how they do."""
 
     @property
     def is_calm(self) -> bool:
         """Whether nothing but local services and visitors does harm."""
-        return not self.faults and not self.rivals and not self.is_stopped_early
+        ejects = self.is_rough and (self.is_pooled or self.has_checks)
+        return not self.faults and not self.rivals and not self.is_stopped_early and not ejects
 
 
 def drawn(seed: int) -> Plan:
@@ -69,10 +76,15 @@ def drawn(seed: int) -> Plan:
         record=rng.choice((1, 5, 37, 1400, 16_384, 16_384)),
         is_partial=rng.random() < 0.4,
     )
+    more = random.Random(f"{seed}/more")
+    is_pooled = more.random() < 0.2
     return Plan(
+        links=more.choice((1, 1, 1, 2, 3)),
+        is_pooled=is_pooled,
+        has_checks=more.random() < 0.3,
         seed=str(seed),
-        agents=rng.choice((1, 1, 2, 3)),
-        rivals=rng.random() < 0.2,
+        agents=max(rng.choice((1, 1, 2, 3)), 2 if is_pooled else 1),
+        rivals=rng.random() < 0.2 and not is_pooled,
         visitors=rng.randint(1, 4),
         exchanges_each=rng.randint(1, 4),
         is_rough=rng.random() < 0.6,

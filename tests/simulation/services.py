@@ -89,6 +89,9 @@ class LocalService:
         head = await wire.until(b"\r\n\r\n")
         lines = head[:-4].decode("latin-1").split("\r\n")
         fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+        if lines[0] == "GET /health HTTP/1.1":
+            await wire.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            return True, False
         exchange = self._exchange_of(int(fields.get("x-exchange", "-1")))
         if exchange is None:
             self._found(f"a request that nobody sent reached the service of agent {self._agent}: {lines[0]!r}")

@@ -27,10 +27,13 @@ _LOOK_EVERY: Final = 64
 class Watch:
     """Collects findings of one run."""
 
-    def __init__(self, kernel: Kernel, limits: Limits, agent_of: Callable[[str], int]) -> None:
+    def __init__(
+        self, kernel: Kernel, limits: Limits, agent_of: Callable[[str], int], *, is_pooled: bool = False
+    ) -> None:
         self._kernel: Final = kernel
         self.limits: Final = limits
         self._agent_of: Final = agent_of
+        self._is_pooled: Final = is_pooled
         self.findings: Final[list[str]] = []
         self.exchanges: Final[dict[int, Exchange]] = {}
         self.hubs: Final[list[Hub]] = []
@@ -69,7 +72,7 @@ class Watch:
             before = self._holders.get(event.name, agent)
             self._holders[event.name] = agent
             self._fences.pop((agent, event.name), None)
-            if before != agent:
+            if before != agent and not self._is_pooled:
                 self._fences[before, event.name] = self._kernel.now
         elif isinstance(event, ExchangeDone):
             self._kernel.say(f"server {event.method} {event.target} {event.status} {event.outcome}")

@@ -62,7 +62,7 @@ def run(plan: Plan, failing: Failing | None = None, state: Path | None = None) -
     system = System(kernel)
     if failing is not None:
         system.points.fail(failing)
-    watch = Watch(kernel, plan.limits, lambda host: int(host.rpartition(".")[2]) if host.startswith("10.0.1.") else -1)
+    watch = Watch(kernel, plan.limits, _agent_of, is_pooled=plan.is_pooled)
     escapes = handler_escapes_total()
     world = World(plan, kernel, system, watch, state)
     files = nullcontext() if state is None else failing_files(system.points, state)
@@ -83,6 +83,10 @@ def run(plan: Plan, failing: Failing | None = None, state: Path | None = None) -
         watch.found(f"escapes: {escape_stories()[-1:]}")
     everything = [*watch.exchanges.values()]
     return Run(plan, watch.findings, kernel.digest, kernel.now, kernel.turns, everything, list(kernel.log), system)
+
+
+def _agent_of(host: str) -> int:
+    return int(host.rpartition(".")[2]) if host.startswith("10.0.1.") else -1
 
 
 @final
@@ -121,7 +125,7 @@ class World:
             parties.serve_again()
             await parties.server_up()
         for number in range(self.plan.agents):
-            agent = parties.begin(number, f"name{number}")
+            agent = parties.begin(number, "name0" if self.plan.is_pooled else f"name{number}")
             if await first_of(agent.log.is_ready, agent.task):
                 continue
             if not points.fails_at:
