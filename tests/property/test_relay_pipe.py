@@ -313,3 +313,19 @@ def test_what_runs_beyond_the_grace_period_is_cut() -> None:
     pipe = standing()
     pipe.on_grace_over(at(1))
     assert names(pipe.poll_actions())[-3] == "PipeDone server-stopped"
+
+
+@pytest.mark.shows("POLICY-BYTES-003")
+def test_time_in_which_we_held_a_connection_back_is_not_held_against_it() -> None:
+    pipe = standing()
+    pipe.poll_actions()
+    for _ in range(5):
+        deadline = pipe.next_deadline()
+        pipe.on_held_back(Instant(deadline - 0.1))
+        pipe.on_time(deadline)
+        assert pipe.poll_actions() == []
+    pipe.on_visitor_stuck(pipe.next_deadline())
+    deadline = pipe.next_deadline()
+    pipe.on_held_back(Instant(deadline - 0.1))
+    pipe.on_time(deadline)
+    assert "PipeDone" in names(pipe.poll_actions()), "who takes nothing is not excused by it"

@@ -169,7 +169,7 @@ class Entrance:
         self._give_away()
         self._porch.handovers.hand_over(
             self._sock,
-            lambda: Callbacks(RawConnection(hub, name, EndpointKind.TLS)),
+            lambda: Callbacks(RawConnection(hub, name, EndpointKind.TLS, self._told)),
             None,
             self,
             self._seconds_left(),

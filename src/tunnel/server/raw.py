@@ -22,6 +22,8 @@ from tunnel.drive.link import Link
 from tunnel.drive.transport import reset, stream_transport, unsent_bytes
 from tunnel.observe.events import ConnectionDone
 from tunnel.server.hub import Hub
+from tunnel.server.throttle import Throttle
+from tunnel.server.upstream import Introduced
 
 
 @final
@@ -31,10 +33,12 @@ class RawConnection:
     Who cannot be served is reset: before the first byte of somebody else's protocol there is nothing else to say.
     """
 
-    def __init__(self, hub: Hub, name: Label, kind: EndpointKind) -> None:
+    def __init__(self, hub: Hub, name: Label, kind: EndpointKind, told: Introduced | None = None) -> None:
         self._hub: Final = hub
         self._name: Final = name
         self._kind: Final = kind
+        self._told: Final = told
+        """Who it is really from, where an upstream said so."""
         self._peer = Address("", 0)
         self._transport: asyncio.Transport | None = None
         self._alarm: Final = Alarm(hub.loop, self)
@@ -44,6 +48,9 @@ class RawConnection:
         self._lease: Lease | None = None
         self._entry: Entry | None = None
         """What the door wants back at the end."""
+        self._throttle: Throttle | None = None
+        """Present where bytes a second are limited."""
+        self._is_reading = True
         self._owed = 0
         """Bytes of the stream that went to the visitor's socket and whose credit is not yet returned."""
         self._is_paused = False
@@ -67,7 +74,8 @@ class RawConnection:
         stream = stream_transport(transport)
         self._transport = stream
         stream.set_write_buffer_limits(high=READ_BYTES)
-        self._peer = _address(stream.get_extra_info("peername"))
+        told = self._told
+        self._peer = _address(stream.get_extra_info("peername")) if told is None else told.visitor
         refused = hub.admit(self, self._peer.host)
         if refused is not None:
             self._refuse(refused.code)
@@ -78,7 +86,8 @@ class RawConnection:
             return
         if not self._may_come_in(lease, now):
             return
-        self._open(lease, _address(stream.get_extra_info("sockname")), now)
+        public = _address(stream.get_extra_info("sockname")) if told is None else told.public
+        self._open(lease, public, now)
 
     def on_read(self, count: int) -> None:
         """So many bytes are in the buffer."""
@@ -86,6 +95,8 @@ class RawConnection:
         if pipe is not None:
             now = self._now()
             pipe.receive_visitor(bytes(self._hub.buffer[:count]), now)
+            if self._throttle is not None:
+                self._throttle.count(count, now)
             self._pump(pipe, now)
 
     def on_eof(self) -> bool:
@@ -124,7 +135,8 @@ class RawConnection:
     def on_room(self) -> None:
         """The transport has room again."""
         self._is_paused = False
-        self._return_credit()
+        if not self._is_held:
+            self._return_credit()
         if self._pipe is not None:
             self._pipe.on_visitor_flowing(self._now())
             self._alarm.set_by(self._pipe.next_deadline())
@@ -137,9 +149,11 @@ class RawConnection:
         pipe = self._pipe
         if pipe is not None:
             self._owed += len(data)
+            if self._throttle is not None:
+                self._throttle.count(len(data), now)
             pipe.receive_origin(data, now)
             self._pump(pipe, now)
-            if not self._is_paused:
+            if not self._is_paused and not self._is_held:
                 self._return_credit()
 
     @guarded
@@ -161,10 +175,8 @@ class RawConnection:
     @guarded
     def on_stream_writable(self, now: Instant) -> None:
         """The stream takes data again."""
-        if self._is_stuck:
-            self._is_stuck = False
-            if self._transport is not None and not self._has_ended and not self._transport.is_closing():
-                self._transport.resume_reading()
+        self._is_stuck = False
+        self._update_reading()
 
     @guarded
     def on_fenced(self, now: Instant) -> None:
@@ -213,6 +225,8 @@ class RawConnection:
             return Instant(now + self._hub.limits.linger_seconds_max)
         if pipe.waits_for is Wait.VISITOR_TAKES and self._has_taken():
             pipe.on_visitor_took(now)
+        if self._throttle is not None:
+            self._pay(pipe, self._throttle, now)
         pipe.on_time(now)
         self._pump(pipe, now)
         return pipe.next_deadline()
@@ -247,6 +261,8 @@ class RawConnection:
         self._link, self._stream, self._lease = value_of(opened).link, value_of(opened).stream, lease
         lease.outstanding += 1
         self._pipe = Pipe(self._hub.limits, now)
+        meter = self._hub.door.meter(caller_of(self._peer.host), lease.name, lease.policy)
+        self._throttle = None if meter is None else Throttle(meter)
         self._alarm.set_by(self._pipe.next_deadline())
 
     def _pump(self, pipe: Pipe, now: Instant) -> None:
@@ -259,13 +275,16 @@ class RawConnection:
                 self._do(action)
             actions = pipe.poll_actions()
         self._is_pumping = False
+        self._update_reading()
+        if self._throttle is not None and self._throttle.is_holding:
+            self._alarm.set_by(self._throttle.until)
         self._alarm.set_by(pipe.next_deadline())
 
     def _do(self, action: PipeAction) -> None:
         link, transport = self._link, self._transport
         if isinstance(action, SendOrigin):
             if link is not None and link.send(self._stream, action.data) > self._hub.limits.stream_queue_bytes:
-                self._hold_back()
+                self._is_stuck = True
         elif isinstance(action, SendVisitor):
             if transport is not None:
                 self._written += len(action.data)
@@ -287,11 +306,27 @@ class RawConnection:
         else:
             self._report(action)
 
-    def _hold_back(self) -> None:
-        """Read no more until the stream has room: it is the visitor's own socket that makes the visitor wait."""
-        transport = self._transport
-        if not self._is_stuck and transport is not None and not self._has_ended and not transport.is_closing():
-            self._is_stuck = True
+    @property
+    def _is_held(self) -> bool:
+        return self._throttle is not None and self._throttle.is_holding
+
+    def _pay(self, pipe: Pipe, throttle: Throttle, now: Instant) -> None:
+        """Some of the wait for bytes that have passed is over; what did not come meanwhile is nobody's fault."""
+        was_held = throttle.is_holding
+        if throttle.release(now) and not self._is_paused:
+            self._return_credit()
+        if was_held:
+            pipe.on_held_back(now)
+
+    def _update_reading(self) -> None:
+        """Read while the stream has room and all is paid for: it is its own socket that makes the visitor wait."""
+        wanted, transport = not self._is_stuck and not self._is_held, self._transport
+        if wanted is self._is_reading or transport is None or self._has_ended or transport.is_closing():
+            return
+        self._is_reading = wanted
+        if wanted:
+            transport.resume_reading()
+        else:
             transport.pause_reading()
 
     def _leave(self, *, reset: bool) -> None:

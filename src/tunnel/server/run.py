@@ -63,7 +63,7 @@ class Server:
             return Failure(CannotListen(str(settings.public), cause.strerror or str(cause)))
         wide = settings.tcp_ports or _NO_PORTS
         ports = Ports(settings.limits, wide.low, wide.high)
-        self._ports = TcpPorts(hub, self._handovers, places, ports)
+        self._ports = TcpPorts(hub, self._handovers, places, ports, settings.proxy_from)
         hub.ports = self._ports
         trusted = certificates if settings.certificates else None
         hub.urls = Urls(settings.domain, public.port, agents.port, trusted)

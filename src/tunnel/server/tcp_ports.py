@@ -10,6 +10,7 @@ from typing import Final, final
 from tunnel.core.base.ids import Label
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.link.messages import DenialCode
+from tunnel.core.policy.ip import Block
 from tunnel.core.route.granting import Denial
 from tunnel.core.route.lease import Lease
 from tunnel.core.route.ports import NoPorts, Ports, PortTaken, describe
@@ -20,6 +21,7 @@ from tunnel.drive.handover import Handovers
 from tunnel.drive.listener import Listener, Place, bind
 from tunnel.server.hub import Hub
 from tunnel.server.raw import RawConnection
+from tunnel.server.upstream import Introduced, Upstreams
 
 _TRIES_MAX: Final = 16
 """Ports that turn out to be another program's before a grant is given up."""
@@ -29,11 +31,14 @@ _TRIES_MAX: Final = 16
 class TcpPorts:
     """The TCP ports of one process. Finished after `stop`."""
 
-    def __init__(self, hub: Hub, handovers: Handovers, places: list[Place], ports: Ports) -> None:
+    def __init__(
+        self, hub: Hub, handovers: Handovers, places: list[Place], ports: Ports, trusted: tuple[Block, ...] = ()
+    ) -> None:
         self._hub: Final = hub
         self._handovers: Final = handovers
         self._places: Final = places
         self._ports: Final = ports
+        self._trusted: Final = trusted
         self._listeners: Final[dict[int, Listener]] = {}
 
     def open(self, lease: Lease, wanted: int) -> Outcome[int, Denial]:
@@ -49,7 +54,8 @@ class TcpPorts:
                 return claimed
             bound = bind(self._places, port)
             if isinstance(bound, Success):
-                self._listeners[port] = Listener(value_of(bound), _TcpDoor(self._hub, self._handovers, lease.name))
+                door = Upstreams(self._hub, self._trusted, _TcpDoor(self._hub, self._handovers, lease.name))
+                self._listeners[port] = Listener(value_of(bound), door)
                 return claimed
             self._ports.note_foreign(lease, now)
             if wanted:
@@ -80,10 +86,11 @@ class _TcpDoor:
         self._handovers: Final = handovers
         self._name: Final = name
 
-    def receive(self, accepted: socket.socket, peer: Address) -> None:
+    def receive(self, accepted: socket.socket, peer: Address, told: Introduced | None = None) -> None:
         """A visitor, who is counted once it has a transport."""
+        hub, name = self._hub, self._name
         self._handovers.hand_over(
-            accepted, lambda: Callbacks(RawConnection(self._hub, self._name, EndpointKind.TCP)), None, self, 0.0
+            accepted, lambda: Callbacks(RawConnection(hub, name, EndpointKind.TCP, told)), None, self, 0.0
         )
 
     def on_handed_over(self, detail: str) -> None:

@@ -115,6 +115,11 @@ class Pipe:
         if self._patience.wait is Wait.VISITOR_TAKES:
             self._patience.renew(now)
 
+    def on_held_back(self, now: Instant) -> None:
+        """We ourselves let nothing through for a while: the patience with whom we wait for starts anew."""
+        if self._phase is PipePhase.PIPING and not self._visitor_is_stuck:
+            self._patience.renew(now)
+
     # The world: the stream.
 
     def receive_origin(self, data: bytes, now: Instant) -> None:
