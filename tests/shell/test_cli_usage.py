@@ -86,6 +86,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("demo", "--local --public"),
         ("server", "--domain --public --agents --state --cert --key --keylog --config --output"),
         ("http", "TARGET --name --subdomain --server --token-file --ca --host-header --keylog --output"),
+        ("http", "--links --pool --health-path --health-interval"),
         ("token mint", "--state --name --ttl --out"),
         ("token explain", "[F]"),
         ("config check", "FILE"),
