@@ -7,7 +7,7 @@ from typing import Final, final
 from tunnel.core.base.ids import EndpointId, Instant, Label, StreamId
 from tunnel.core.base.limits import READ_BYTES
 from tunnel.core.base.outcome import Success, error_of, value_of
-from tunnel.core.base.problem import AGENT_OFFLINE
+from tunnel.core.base.problem import AGENT_OFFLINE, Problem
 from tunnel.core.link.preface import StreamPreface
 from tunnel.core.policy.door import Entry, caller_of
 from tunnel.core.relay.actions import CloseVisitor, EndOrigin, EndVisitor, LeaveOrigin, SendOrigin, SendVisitor
@@ -163,6 +163,10 @@ class RawConnection:
             self._pipe.on_origin_end(now)
             self._pump(self._pipe, now)
 
+    def on_stream_refused(self, problem: Problem, now: Instant) -> None:
+        """The worker that has the agent could not open the stream: for a raw connection as good as broken."""
+        self.on_stream_reset(now)
+
     @guarded
     def on_stream_reset(self, now: Instant) -> None:
         """The local service, the agent or the link broke."""
@@ -249,7 +253,7 @@ class RawConnection:
         return False
 
     def _open(self, lease: Lease, public: Address, now: Instant) -> None:
-        session = self._hub.sessions.get(lease.session)
+        session = self._hub.opener(lease)
         if session is None:
             self._refuse(AGENT_OFFLINE.code)
             return
