@@ -75,7 +75,13 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
         LeaseUp, WORKERS, SESSIONS, EPOCHS, NAMES, st.just(TOKEN), EXPOSES, WORDS, st.binary(min_size=16, max_size=16)
     ),
     st.builds(LeaseDown, EPOCHS, NAMES, st.sampled_from(LeaseEnd)),
-    st.builds(NameOffline, NAMES, st.binary(min_size=16, max_size=16).map(AccountId), st.integers(0, 2**32 - 1)),
+    st.builds(
+        NameOffline,
+        NAMES,
+        st.binary(min_size=16, max_size=16).map(AccountId),
+        st.integers(0, 2**32 - 1),
+        st.sampled_from(EndpointKind),
+    ),
     st.builds(WorkerUp, WORKERS, WORDS),
     st.builds(WorkerDown, WORKERS),
     st.just(Retire()),

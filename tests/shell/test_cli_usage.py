@@ -16,6 +16,7 @@ import pytest
 from tunnel.agent.settings import AgentSettings, LocalService
 from tunnel.cli import main
 from tunnel.cli.arguments import HttpCommand, ServerCommand, read_arguments
+from tunnel.cli.config import read_config
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.main import run
 from tunnel.cli.settings import agent_settings, server_settings
@@ -24,8 +25,9 @@ from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.link.messages import Authority, Keep, Rewrite, Value
 from tunnel.core.mux import session
 from tunnel.core.token.codec import decode_token, token_raw
+from tunnel.core.token.token import EndpointKind
 from tunnel.drive.address import Address
-from tunnel.server.settings import CertificateFiles, ServerSettings
+from tunnel.server.settings import CertificateFiles, PortRange, ServerSettings
 
 NOBODY: Final[Mapping[str, str]] = {}
 SERVER_ARGUMENTS: Final = (
@@ -462,3 +464,59 @@ def test_settings_are_refused_as_values(tmp_path: Path) -> None:
     read = agent_settings(command, os.environ)
     assert isinstance(read, Failure)
     assert len(error_of(read)) == 1
+
+
+@pytest.mark.shows("OPS-CLI-001", "OPS-CLI-011")
+def test_raw_endpoints_take_a_place_and_a_port(token_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ["--server", "h:1", "--token-file", str(token_file)]
+    read = agent_settings(_http_command(["tcp", "db:5432", "--port", "20001", *where]), NOBODY)
+    assert isinstance(read, Success)
+    asked = value_of(read)
+    assert (asked.kind, asked.port, asked.local.address) == (EndpointKind.TCP, 20001, Address("db", 5432))
+    read = agent_settings(_http_command(["tls", "8443", "--name", "Shop", *where]), NOBODY)
+    assert isinstance(read, Success)
+    assert (value_of(read).kind, value_of(read).name) == (EndpointKind.TLS, "shop")
+    for wrong in (["https://x:1"], ["x"], ["1", "--port", "0"], ["1", "--port", "65536"], ["1", "--port", "+5"]):
+        assert run(["tcp", *wrong, *where], NOBODY) == ExitCode.USAGE
+    assert "a raw endpoint has no scheme" in capsys.readouterr().err
+
+
+@pytest.mark.shows("OPS-CLI-001")
+def test_ports_to_give_out_are_a_range(tmp_path: Path) -> None:
+    places = ["--domain", "d.example", "--public", "127.0.0.1:1", "--agents", "127.0.0.1:2", "--state", str(tmp_path)]
+    assert server_of([*places, "--tcp-ports", "20000-20099"]).tcp_ports == PortRange(20_000, 20_099)
+    assert server_of(places).tcp_ports is None
+    for wrong in ("20099-20000", "0-10", "20000", "20000-70000", "a-b"):
+        assert run(["server", *places, "--tcp-ports", wrong], NOBODY) == ExitCode.USAGE
+
+
+@pytest.mark.shows("OPS-CLI-014")
+def test_a_token_is_minted_for_the_kinds_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = ["token", "mint", "--state", str(tmp_path / "s"), "--name", "*"]
+    assert run(base, NOBODY) == ExitCode.OK
+    assert "Allows HTTP endpoints" in capsys.readouterr().err
+    assert run([*base, "--kind", "tcp", "--kind", "tls"], NOBODY) == ExitCode.OK
+    assert "Allows TCP, TLS endpoints" in capsys.readouterr().err
+
+
+def _http_command(arguments: list[str]) -> HttpCommand:
+    command = read_arguments(arguments)
+    assert isinstance(command, HttpCommand)
+    return command
+
+
+@pytest.mark.shows("OPS-CONFIG-003", "TLS-CERT-001")
+def test_certificates_of_a_file_are_read_in_order_and_their_faults_together(tmp_path: Path) -> None:
+    good = b'version = 1\n[[certificate]]\nchain = "a"\nkey = "b"\n[[certificate]]\nchain = "c"\nkey = "d"\n'
+    read = read_config(good, tmp_path)
+    assert isinstance(read, Success)
+    a, b, c, d = (tmp_path / name for name in "abcd")
+    assert value_of(read).certificates == (CertificateFiles(a, b), CertificateFiles(c, d))
+    for bad, problems in (
+        (b"version = 1\ncertificate = 3\n", 1),
+        (b'version = 1\n[[certificate]]\nchain = "a"\nkeys = "b"\n', 2),
+        (b"version = 1\n" + b"[[certificate]]\n" * 1001, 1),
+    ):
+        refused = read_config(bad, tmp_path)
+        assert not isinstance(refused, Success)
+        assert len(error_of(refused)) == problems

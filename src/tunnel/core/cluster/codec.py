@@ -43,7 +43,7 @@ from tunnel.core.link.codec import encode_message as encode_link_message
 from tunnel.core.link.fields import Fields, text_bytes
 from tunnel.core.link.messages import INSTANCE_BYTES, DenialCode, Expose, Keep
 from tunnel.core.route.name import label_of
-from tunnel.core.token.token import ACCOUNT_BYTES, TOKEN_BYTES, AccountId, EndpointKind
+from tunnel.core.token.token import ACCOUNT_BYTES, ENDPOINT_KINDS, TOKEN_BYTES, AccountId, EndpointKind
 
 MESSAGE_BYTES_MAX: Final = 16 * 1024
 """A whole message with its length; an `Expose` has its own bound below that, a token and a path are short."""
@@ -149,7 +149,8 @@ def _directory_body(message: LeaseUp | LeaseDown | NameOffline | WorkerUp | Work
             ended = uint_bytes(message.epoch, 8) + uint_bytes(message.end.value, 1)
             return ended + text_bytes(message.name, _LABEL_CHARS_MAX)
         case NameOffline():
-            return text_bytes(message.name, _LABEL_CHARS_MAX) + message.account + uint_bytes(message.seconds, 4)
+            ago = uint_bytes(message.seconds, 4) + uint_bytes(message.kind.value, 1)
+            return text_bytes(message.name, _LABEL_CHARS_MAX) + message.account + ago
         case WorkerUp():
             return uint_bytes(message.worker, 4) + text_bytes(message.path, PATH_CHARS_MAX)
         case _:
@@ -215,6 +216,15 @@ def _answer(kind: MessageKind, fields: Fields) -> Message:
             return _news(kind, fields)
 
 
+def _kind(fields: Fields) -> EndpointKind:
+    number = fields.take_uint("kind", 1)
+    for kind in ENDPOINT_KINDS:
+        if kind.value == number:
+            return kind
+    fields.refuse("kind")
+    return EndpointKind.HTTP
+
+
 def _news(kind: MessageKind, fields: Fields) -> Message:
     match kind:
         case MessageKind.LEASE_DOWN:
@@ -222,7 +232,7 @@ def _news(kind: MessageKind, fields: Fields) -> Message:
         case MessageKind.NAME_OFFLINE:
             name = _name(fields)
             account = AccountId(fields.take_bytes("account", ACCOUNT_BYTES))
-            return NameOffline(name, account, fields.take_uint("seconds", 4))
+            return NameOffline(name, account, fields.take_uint("seconds", 4), _kind(fields))
         case MessageKind.WORKER_UP:
             return WorkerUp(_worker(fields), fields.take_text("path", PATH_CHARS_MAX))
         case _:

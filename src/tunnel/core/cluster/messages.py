@@ -10,7 +10,7 @@ from typing import ClassVar, Final, NewType, TypeAlias, final
 
 from tunnel.core.base.ids import EndpointId, Epoch, Label, SessionId
 from tunnel.core.link.messages import DenialCode, Expose
-from tunnel.core.token.token import AccountId
+from tunnel.core.token.token import AccountId, EndpointKind
 
 CLUSTER_VERSION: Final = 1
 """The version of everything here; a worker of another one is not employed."""
@@ -224,6 +224,7 @@ class NameOffline:
     name: Label
     account: AccountId
     seconds: int
+    kind: EndpointKind = EndpointKind.HTTP
 
 
 @final

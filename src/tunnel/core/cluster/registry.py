@@ -201,7 +201,7 @@ class ClusterRegistry:
         for word in list(self._announced.values()):
             self._say(worker, word)
         for name, gone in self._table.offline_names():
-            self._say(worker, NameOffline(name, gone.account, whole_seconds(now - gone.since)))
+            self._say(worker, NameOffline(name, gone.account, whole_seconds(now - gone.since), gone.kind))
         return Success(None)
 
     def _open(self, worker: WorkerId, found: _Worker, message: OpenSession) -> Outcome[None, ClusterError]:

@@ -159,7 +159,7 @@ class Replica:
         """Another worker does not answer: its names are without an agent here, until it does or the supervisor says."""
         for lease in self.leases_of(worker):
             self._table.remove(lease.name, lease.epoch)
-            self._table.note_offline(lease.name, lease.account, now)
+            self._table.note_offline(lease.name, lease.account, now, lease.kind)
 
     def on_worker_reachable(self, worker: WorkerId) -> None:
         """Another worker answers again."""
@@ -192,7 +192,8 @@ class Replica:
                     self._hold(lease, self._number)
                     events.append(LeaseGranted(lease))
             case NameOffline():
-                self._table.note_offline(message.name, message.account, Instant(now - seconds_of(message.seconds)))
+                since = Instant(now - seconds_of(message.seconds))
+                self._table.note_offline(message.name, message.account, since, message.kind)
             case Attend() | Ready() | OpenSession() | AskName() | GiveUp() | DropSession() | CutDone():
                 return OutOfTurn(message.message_kind)
             case _:
@@ -229,7 +230,7 @@ class Replica:
             for epoch in first_keys(self._moved, len(self._moved) - MOVED_MAX):
                 self._moved.pop(epoch, None)
         if word.end is LeaseEnd.OFFLINE:
-            self._table.note_offline(lease.name, lease.account, now)
+            self._table.note_offline(lease.name, lease.account, now, lease.kind)
         events.append(LeaseOver(lease, worker, word.end))
 
     def _say(self, message: WorkerMessage) -> None:
