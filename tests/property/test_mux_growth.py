@@ -227,6 +227,7 @@ def test_a_thousand_streams_stay_within_both_bounds_of_the_session(readers: str)
 
 
 @pytest.mark.shows("MUX-PING-006")
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.0, 50.0), st.floats(0.0, 10.0)), min_size=1, max_size=30))
 def test_the_round_trip_is_the_smallest_of_the_last_minute_or_two(asked: list[tuple[float, float]]) -> None:
     """Each sample counts for a minute at least and for two at most after the next one is told."""
