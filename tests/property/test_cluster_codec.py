@@ -182,10 +182,11 @@ def test_a_worker_takes_no_lease_of_a_token_that_is_none_and_no_garbage() -> Non
     assert replica.receive(framed(0x7F, b""), NOW) == Failure(UnknownMessage(0x7F))
 
 
-def test_a_lease_that_was_never_known_is_cut_already_and_its_grant_means_nothing() -> None:
+@pytest.mark.shows("WORK-FENCE-001")
+@pytest.mark.parametrize("end", list(LeaseEnd))
+def test_a_lease_that_was_never_known_is_cut_already_and_its_grant_means_nothing(end: LeaseEnd) -> None:
     replica = Replica(RouteTable(DEFAULT_LIMITS), WorkerId(1))
     replica.poll_output()
-    down = [encode_message(LeaseDown(Epoch(5), Label("a"), end)) for end in LeaseEnd]
-    granted = encode_message(NameGranted(SessionId(1), Epoch(5)))
-    assert replica.receive(b"".join(down) + granted, NOW) == Success([])
-    assert read_all(replica.poll_output()) == [CutDone(Epoch(5))]
+    words = encode_message(LeaseDown(Epoch(5), Label("a"), end)) + encode_message(NameGranted(SessionId(1), Epoch(5)))
+    assert replica.receive(words, NOW) == Success([])
+    assert read_all(replica.poll_output()) == ([CutDone(Epoch(5))] if end is LeaseEnd.FENCED else [])
