@@ -133,6 +133,11 @@ def test_what_is_no_block_is_refused(text: str) -> None:
     assert block_of(text) == Failure(NotABlock(text))
 
 
+@pytest.mark.parametrize("text", ["", "1.2.3", "1.2.3.4.5", "::1::", ":", "12345::", "1.2.3.4:80", "localhost"])
+def test_what_is_no_address_is_none(text: str) -> None:
+    assert ip_of(text) is None
+
+
 @pytest.mark.shows("POLICY-LIST-004")
 def test_bits_beyond_the_length_are_refused_as_such() -> None:
     assert block_of("10.0.0.1/8") == Failure(NotABlock("10.0.0.1/8", host_bits=True))
