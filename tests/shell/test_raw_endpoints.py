@@ -311,8 +311,9 @@ async def test_a_port_that_cannot_be_listened_on_is_given_back(state: Path) -> N
             async with running.agent(local.address, "two", kind=TCP) as two:
                 assert (await two.log.next(AgentReady)).url.endswith(f":{ports.high}")
             taken.close()
-            async with running.agent(local.address, "one", kind=TCP, port=ports.low) as one:
-                assert (await one.log.next(AgentReady)).url.endswith(f":{ports.low}")
+            third = running.agent(local.address, "third", kind=TCP, port=ports.low, token=foreign(running))
+            async with third as other:
+                assert (await other.log.next(AgentReady)).url.endswith(f":{ports.low}")
 
 
 @pytest.mark.shows("OPS-RAW-006", "OPS-SHUT-002", "OPS-SHUT-003")
