@@ -203,6 +203,10 @@ class _Drip(asyncio.Transport):
         self._under.close()
 
     @override
+    def is_closing(self) -> bool:
+        return self._under.is_closing()
+
+    @override
     def abort(self) -> None:
         self._under.abort()
 
