@@ -147,6 +147,7 @@ def framed(kind: int, body: bytes) -> bytes:
         (framed(0x7F, b""), UnknownMessage(0x7F)),
         (framed(0x01, b"\0"), MessageMalformed(MessageKind.ATTEND, "version")),
         (framed(0x02, b"x"), MessageMalformed(MessageKind.READY, "end")),
+        (framed(0x89, b"\0\1a" + bytes(20) + b"\x03"), MessageMalformed(MessageKind.NAME_OFFLINE, "kind")),
         (framed(0x04, bytes(8) + b"junk"), MessageMalformed(MessageKind.ASK_NAME, "asked")),
         (framed(0x05, b"\0\x02Ab" + bytes(8)), None),
         (framed(0x05, b"\0\x02-b" + bytes(8)), MessageMalformed(MessageKind.GIVE_UP, "name")),
