@@ -10,9 +10,27 @@ from typing import Final
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from tests.fuzz.targets.relay import LIMITS, fuzz_relay_actions
-from tests.support.relay_harness import CONNECTED, GET, HELLO, POST, SWITCHED, UPGRADE, World, claim_name
+from tests.support.relay_harness import (
+    CONNECTED,
+    GET,
+    HELLO,
+    POST,
+    SWITCHED,
+    UPGRADE,
+    World,
+    claim_name,
+    join_pool,
+    pool_of,
+)
 from typing_extensions import override
 
 from tunnel.core.base.ids import EndpointId, SessionId
@@ -72,6 +90,16 @@ class EdgeMachine(RuleBasedStateMachine):
         super().__init__()
         self.world = World(LIMITS)
         self.world.takes_rest = False
+        self.is_shared = False
+        self.joined = 0
+
+    @initialize(members=st.integers(0, 3))
+    def some_share_the_name(self, members: int) -> None:
+        """Several agents, or one alone as in the fuzz target."""
+        self.is_shared = members > 0
+        if members:
+            self.world = World(LIMITS, pool_of(members, LIMITS))
+            self.world.takes_rest = False
 
     @rule(data=st.sampled_from(REQUESTS))
     def visitor_asks(self, data: bytes) -> None:
@@ -122,6 +150,12 @@ class EdgeMachine(RuleBasedStateMachine):
     def stream_breaks(self) -> None:
         """RST of the stream."""
         self.world.stream_reset()
+
+    @precondition(lambda self: ripe(self) and self.world.stream is not None)
+    @rule()
+    def agent_resets(self) -> None:
+        """RST of the agent itself."""
+        self.world.agent_reset()
 
     @precondition(ripe)
     @rule()
@@ -185,8 +219,18 @@ class EdgeMachine(RuleBasedStateMachine):
 
     @rule()
     def name_moves(self) -> None:
-        """The name is held by a newer endpoint."""
-        claim_name(self.world.table, "app", SessionId(1), EndpointId(2))
+        """The name is held by a newer endpoint, or shared by one more."""
+        if self.is_shared:
+            self.joined += 1
+            join_pool(self.world.table, 100 + self.joined)
+        else:
+            claim_name(self.world.table, "app", SessionId(1), EndpointId(2))
+
+    @precondition(lambda self: ripe(self) and self.world.stream is not None)
+    @rule()
+    def link_breaks(self) -> None:
+        """The link of the stream is lost, and the leases on it."""
+        self.world.link_lost()
 
     @precondition(ripe)
     @rule()
@@ -200,7 +244,7 @@ class EdgeMachine(RuleBasedStateMachine):
         """A new visitor, once this connection is at rest."""
         if wait:
             self.world.settle()
-            self.world = World(LIMITS)
+            self.world = World(LIMITS, self.world.table if self.is_shared else None)
             self.world.takes_rest = False
 
     @invariant()

@@ -98,7 +98,7 @@ def join_pool(table: RouteTable, number: int, agent: int = 0, link: int = 0) -> 
         share=Share.POOL,
     )
     claimed = table.claim(asked, Instant(0.0))
-    assert isinstance(claimed, Success)
+    assert isinstance(claimed, Success), claimed
     return value_of(claimed).lease
 
 
