@@ -21,7 +21,7 @@ from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
 from tunnel.drive.reading import read_buffer
-from tunnel.drive.transport import close_once, reset, stream_transport
+from tunnel.drive.transport import close_once, end_writing, reset, stream_transport
 from tunnel.observe.escapes import note_escape
 from tunnel.observe.events import EventSink, ExchangeDone, LocalUnreachable
 
@@ -325,7 +325,7 @@ class LocalPipe:
             self._finish(reset=False)
         elif transport is not None and not transport.is_closing():
             if transport.can_write_eof():
-                transport.write_eof()
+                end_writing(transport)
             else:
                 # TLS in asyncio has no half-close: the end of the visitor can only be told by a whole one.
                 transport.close()

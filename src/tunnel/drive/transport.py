@@ -27,6 +27,13 @@ def close_once(transport: asyncio.Transport) -> None:
         transport.close()
 
 
+def end_writing(transport: asyncio.Transport) -> None:
+    """End our side where that is possible. asyncio raises here for a peer that has reset it and was not yet read."""
+    if transport.can_write_eof():
+        with suppress(OSError):
+            transport.write_eof()
+
+
 def unsent_bytes(transport: asyncio.Transport) -> int:
     """Bytes written that the peer's machine has not acknowledged, those in the kernel's send queue included.
 

@@ -32,7 +32,7 @@ from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
-from tunnel.drive.transport import close_once, reset, stream_transport, unsent_bytes
+from tunnel.drive.transport import close_once, end_writing, reset, stream_transport, unsent_bytes
 from tunnel.server.hub import Hub
 from tunnel.server.telling import event_of
 from tunnel.server.throttle import Throttle
@@ -339,7 +339,7 @@ class PublicConnection:
                 self._link.end(self._stream)
         elif isinstance(action, EndVisitor):
             if self._transport is not None and self._transport.can_write_eof():
-                self._transport.write_eof()
+                end_writing(self._transport)
         elif isinstance(action, CloseVisitor):
             self._close(abort=action.abort)
 
@@ -414,7 +414,7 @@ class PublicConnection:
             return
         transport.write(problem_response(problem, "", "", page=False, close=True, without_body=False))
         if transport.can_write_eof():
-            transport.write_eof()
+            end_writing(transport)
         self._alarm.set_by(Instant(now + self._hub.limits.linger_seconds_max))
 
     def _has_taken(self) -> bool:

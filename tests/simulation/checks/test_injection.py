@@ -42,3 +42,12 @@ def _broken(number: int, name: str, visitor: int) -> Exchange:
     )
     made.outcomes.append("link-lost")
     return made
+
+
+@pytest.mark.shows("SIM-FAULT-001")
+def test_a_side_that_cannot_be_ended_is_no_escape() -> None:
+    """A peer that reset the connection a moment ago: `write_eof` raised out of a callback of the server once."""
+    names = points()
+    for at in [place for place, name in enumerate(names, 1) if name == "shutdown"]:
+        done = tried(Failing(at, OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))))
+        assert done.is_sound, done.findings
