@@ -34,6 +34,7 @@ from tunnel.cli.words import EVENT_NAMES, line_of, object_of, printable
 from tunnel.core.base.outcome import Failure, Success
 from tunnel.observe.events import (
     AgentReady,
+    ConnectionDone,
     Event,
     ExchangeDone,
     FromWorker,
@@ -45,7 +46,9 @@ from tunnel.observe.events import (
     MemberHealth,
     NameGranted,
     NameReleased,
+    NotReloaded,
     Reloaded,
+    Reloading,
     ServerReady,
     SessionEnded,
     SessionOpened,
@@ -78,7 +81,10 @@ EVENTS: Final[tuple[Event, ...]] = (
     Warned("look here"),
     WorkerStarted(1, 4711),
     WorkerEnded(1, 4711, -9, "", expected=False),
+    Reloading(),
+    NotReloaded("the port is taken"),
     Reloaded(2, 0.5),
+    ConnectionDone("db", "tcp", 12.5, "ok", 3, 4, "203.0.113.9"),
 )
 
 
