@@ -151,6 +151,16 @@ def test_a_newer_lease_of_the_name_has_the_same_port_and_the_older_ones_end_chan
     assert table.release(lease("a", 2), at(3), for_good=False) == LOW
 
 
+def test_a_name_that_moved_to_another_port_finds_that_one_when_the_older_is_given_up() -> None:
+    held = ports()
+    older, newer = lease("ax", 1), lease("ax", 2)
+    assert held.claim(older, LOW, at(0)) == Success(LOW)
+    assert held.claim(newer, HIGH, at(1)) == Success(HIGH)
+    assert held.release(older, at(2), for_good=True) == LOW
+    assert held.release(newer, at(3), for_good=False) == HIGH
+    assert held.claim(lease("ax", 3), 0, at(4)) == Success(HIGH)
+
+
 @pytest.mark.shows("ROUTE-PORT-005")
 @pytest.mark.bug("B4")
 def test_a_port_that_another_program_has_is_given_back_and_left_alone_for_a_while() -> None:
