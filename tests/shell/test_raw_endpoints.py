@@ -297,7 +297,7 @@ async def test_a_newer_agent_takes_the_port_over_without_closing_it(state: Path)
 async def test_a_port_that_cannot_be_listened_on_is_given_back(state: Path) -> None:
     """As in frp #5200, where the port stayed taken for ever once its listener had failed."""
     ports = free_ports(2)
-    limits = replace(LIMITS, lease_lapse_seconds=0.01)
+    limits = replace(LIMITS, lease_lapse_seconds=1e-6)
     with socket.socket() as taken:
         taken.bind((LOOPBACK, ports.low))
         taken.listen()

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar, final
 
+import pytest
 from tests.support.shell_world import DOMAIN, LOOPBACK, PATIENCE, Log, World, address_of
 
 from tunnel.cli.words import EVENT_NAMES
@@ -68,19 +69,25 @@ async def cluster(
     state, file = directory / "state", directory / "tunnel.toml"
     file.write_text(f"version = 1\n{config}")
     arguments = ["--domain", DOMAIN, "--public", f"{LOOPBACK}:0", "--agents", f"{LOOPBACK}:0", "--state", str(state)]
-    process = await asyncio.create_subprocess_exec(
-        *_program("server", *arguments, "--workers", str(workers), "--config", str(file), "--output", "json"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "TMPDIR": str(directory), **environment},
-    )
+    with (directory / "server.log").open("wb") as words:
+        process = await asyncio.create_subprocess_exec(
+            *_program("server", *arguments, "--workers", str(workers), "--config", str(file), "--output", "json"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=words,
+            env={**os.environ, "TMPDIR": str(directory), **environment},
+        )
     log = Log()
     world = World(state, Limits(grace_seconds=5.0), log, asyncio.Event(), asyncio.create_task(_elsewhere()))
     found = Cluster(world, process)
     reading = asyncio.create_task(_read(process, found))
     try:
-        ready = await log.next(ServerReady)
+        starting = asyncio.ensure_future(log.next(ServerReady))
+        await asyncio.wait([starting, reading], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done() or starting.exception() is not None:
+            starting.cancel()
+            pytest.fail(f"the server did not start: {(directory / 'server.log').read_text()}")
+        ready = starting.result()
         world.public, world.agents = address_of(ready.public), address_of(ready.agents)
         await log.next(WorkerStarted, workers)
         yield found
