@@ -78,6 +78,17 @@ def test_the_same_token_takes_its_name_over_at_once() -> None:
 
 
 @pytest.mark.bug("B3")
+@pytest.mark.shows("ROUTE-LEASE-005")
+def test_an_older_session_takes_no_name_from_a_newer_one_even_if_it_never_had_it() -> None:
+    table = RouteTable(LIMITS)
+    opened(table, 1)
+    opened(table, 2)
+    held = claimed(table, claim_of(2)).lease
+    assert table.claim(claim_of(1), START) == Failure(Overtaken(DEMO, SessionId(2)))
+    assert table.find(DEMO, START) is held
+
+
+@pytest.mark.bug("B3")
 @pytest.mark.shows("ROUTE-LEASE-005", "ROUTE-LEASE-006", "ROUTE-LEASE-007")
 def test_the_dead_change_nothing() -> None:
     """RejectsStaleActivateAndRemove, CloseAndReplacedAreIdempotent, HandoffSkipsStalePendingGeneration."""
