@@ -308,7 +308,14 @@ def main(arguments: Sequence[str]) -> int:
         report = uvloop.run(soak(Path(made), asked.seconds, asked.seed, asked.pause))
     _show(report)
     if asked.json is not None:
-        asked.json.write_text(json.dumps(asdict(report), indent=1) + "\n", encoding="utf-8")
+        told = {
+            "seconds": report.seconds,
+            "did": dict(report.did),
+            "wrong": report.wrong,
+            "samples": [asdict(row) for row in (report.first, *report.samples, report.rest) if row is not None],
+            "handler_escapes_total": report.escapes,
+        }
+        asked.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     faults = report.faults()
     for fault in faults:
         print(f"NOT FLAT: {fault}")
