@@ -19,7 +19,7 @@ from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link
-from tunnel.drive.transport import reset, stream_transport, unsent_bytes
+from tunnel.drive.transport import close_once, end_writing, reset, stream_transport, unsent_bytes
 from tunnel.observe.events import ConnectionDone
 from tunnel.server.hub import Hub
 from tunnel.server.throttle import Throttle
@@ -302,7 +302,7 @@ class RawConnection:
                 self._link.end(self._stream)
         elif isinstance(action, EndVisitor):
             if self._transport is not None:
-                self._transport.write_eof()
+                end_writing(self._transport)
         elif isinstance(action, LeaveOrigin):
             self._leave(reset=action.reset)
         elif isinstance(action, CloseVisitor):
@@ -367,7 +367,7 @@ class RawConnection:
                 reset(self._transport)
             else:
                 self._has_taken()
-                self._transport.close()
+                close_once(self._transport)
 
     def _report(self, done: PipeDone) -> None:
         if self._hub.requests_shown:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -111,3 +112,13 @@ def link_transport(link: Link) -> asyncio.Transport:
 
 def _as_real(context: StandInContext) -> ssl.SSLContext:
     return context  # type: ignore[return-value]
+
+
+def test_a_side_is_ended_in_one_place_alone() -> None:
+    """A second caller of `write_eof` once stood in the raw connections, without the care that the first had learnt."""
+    source = Path(__file__).parents[3] / "src/tunnel"
+    parts = ("agent", "drive", "server")
+    found = [
+        path for part in parts for path in (source / part).glob("*.py") if ".write_eof()" in path.read_text("utf-8")
+    ]
+    assert found == [source / "drive/transport.py"]
