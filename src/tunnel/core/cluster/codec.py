@@ -277,8 +277,10 @@ def _expose(fields: Fields, rest: bytes) -> Expose:
 
 
 def _name(fields: Fields) -> Label:
-    label = label_of(fields.take_text("name", _LABEL_CHARS_MAX))
-    if not isinstance(label, Success):
+    """A name as our own side writes it: a second spelling, in capitals, is no message of ours."""
+    text = fields.take_text("name", _LABEL_CHARS_MAX)
+    label = label_of(text)
+    if not isinstance(label, Success) or value_of(label) != text:
         fields.refuse("name")
         return Label("")
     return value_of(label)
