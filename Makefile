@@ -123,7 +123,7 @@ $(FUZZ_VENV)/done: ci/constraints/fuzz.txt
 		-r ci/constraints/fuzz.txt && touch $@ || echo "fuzzing is left out: atheris does not install here"
 
 fuzz: $(FUZZ_VENV)/done
-	@if test -e $(FUZZ_VENV)/done; then $(FUZZ_VENV)/bin/python -m ci.fuzz --seconds $(TIME); fi
+	@if test -e $(FUZZ_VENV)/done; then $(FUZZ_VENV)/bin/python -m ci.fuzz $(if $(RUNS),--runs $(RUNS),--seconds $(TIME)); fi
 
 model: setup-dev
 	@$(BIN)/python -m ci.model $(if $(DEEP),--deep)

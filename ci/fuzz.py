@@ -1,4 +1,7 @@
-"""Coverage-guided fuzzing of every target in tests/fuzz/targets: `python -m ci.fuzz [--seconds 60] [--only TARGET]...`.
+"""Coverage-guided fuzzing of the targets: `python -m ci.fuzz [--seconds 60 | --runs N] [--only TARGET]...`.
+
+With `--seconds`, every call tries other inputs. With `--runs`, each target gets that many, from one seed and the
+committed corpus alone, so that a change is judged by what it did rather than by luck: that is CI's slice.
 
 Needs atheris (`make fuzz` makes an environment with it). The time is split evenly; each target runs in a process of
 its own, from its committed corpus and from what earlier runs left in build/fuzz. An input that breaks a target is kept
@@ -11,8 +14,10 @@ import importlib
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -62,8 +67,8 @@ def inputs_of(name: str) -> Iterator[tuple[Path, bytes]]:
             yield file, file.read_bytes()
 
 
-def _fuzz_one(name: str, seconds: int) -> None:
-    """Run one target in this process until the time is over; atheris ends the process."""
+def _fuzz_one(name: str, extent: Sequence[str]) -> None:
+    """Run one target in this process to its `extent`; atheris ends the process."""
     atheris = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["tunnel.core"]):
         target = targets()[name]
@@ -72,7 +77,7 @@ def _fuzz_one(name: str, seconds: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     seeds = [str(CORPUS / name)] if (CORPUS / name).exists() else []
     options = [
-        f"-max_total_time={seconds}",
+        *extent,
         f"-max_len={INPUT_BYTES_MAX}",
         f"-timeout={INPUT_SECONDS_MAX}",
         f"-rss_limit_mb={MEMORY_MIB_MAX}",
@@ -91,19 +96,21 @@ def _replay() -> None:
 
 
 def _child(*arguments: str, under: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
     command = [sys.executable, *under, "-m", "ci.fuzz", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def _report(name: str, seconds: int) -> bool:
+def _report(name: str, bound: str, amount: int) -> bool:
     """Fuzz one target and print its line; whether nothing was found."""
-    done = _child("--child", name, "--seconds", str(seconds))
+    began = time.monotonic()
+    done = _child("--child", name, bound, str(amount))
+    seconds = time.monotonic() - began
     units = re.search(r"stat::number_of_executed_units: (\d+)", done.stderr)
     executed = int(units.group(1)) if units is not None else 0
     artifact = re.search(r"Test unit written to (\S+)", done.stderr)
     sound = done.returncode == 0 and artifact is None and executed > 0
-    print(f"{'✓' if sound else '✗'} {name:<24} {executed:>10,} inputs {executed // max(seconds, 1):>8,}/s", flush=True)
+    print(f"{'✓' if sound else '✗'} {name:<24} {executed:>10,} inputs {executed / seconds:>8,.0f}/s", flush=True)
     if not sound:
         print(f"  kept as {artifact.group(1)}" if artifact is not None else "  the fuzzer did not run to its end")
         print("".join(f"  {line}\n" for line in done.stderr.splitlines()[-25:] if "stat::" not in line), end="")
@@ -120,17 +127,23 @@ def _coverage() -> str:
     return f"{total} % of the lines and branches of the core"
 
 
+def _extent(seconds: int, runs: int | None) -> tuple[str, ...]:
+    """What libFuzzer is told about its end."""
+    return (f"-max_total_time={seconds}",) if runs is None else (f"-runs={runs}", "-seed=1")
+
+
 def main(arguments: Sequence[str]) -> int:
     """0 when no target was broken."""
     parser = argparse.ArgumentParser(prog="python -m ci.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=60, help="for all targets together")
+    parser.add_argument("--runs", type=int, help="inputs for each target, from one seed")
     parser.add_argument("--only", action="append", help="this target alone (repeatable)")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--replay", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     sys.path.insert(0, str(ROOT / "src"))
     if options.child:
-        _fuzz_one(options.child, options.seconds)
+        _fuzz_one(options.child, _extent(options.seconds, options.runs))
         return 0
     if options.replay:
         _replay()
@@ -142,9 +155,11 @@ def main(arguments: Sequence[str]) -> int:
     if not names:
         print(f"✗ no target of these names: {', '.join(options.only or [])}")
         return 1
+    if options.runs:
+        shutil.rmtree(WORK, ignore_errors=True)  # what earlier calls reached would change what this one tries
     WORK.mkdir(parents=True, exist_ok=True)
-    each = max(options.seconds // len(names), 1)
-    sound = [_report(name, each) for name in names]
+    bound, amount = ("--runs", options.runs) if options.runs else ("--seconds", max(options.seconds // len(names), 1))
+    sound = [_report(name, bound, amount) for name in names]
     print(f"{sum(sound)} of {len(sound)} targets hold; all inputs together reach {_coverage()}")
     return 0 if all(sound) else 1
 
