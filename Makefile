@@ -117,6 +117,13 @@ simulate-planted: setup-dev
 	@$(BIN)/python -m tests.simulation.planted $(if $(WITHIN),--seeds-max $(WITHIN))
 
 # atheris has an environment of its own: it is built for fewer Pythons than we support. Left out by name elsewhere.
+# What tries the API and the billing from outside: an environment of its own, as it wants other versions than we do.
+PEERS_VENV := .venv-peers
+$(PEERS_VENV)/done: ci/constraints/peers.txt
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		-r ci/constraints/peers.txt && touch $@ || echo "left out: schemathesis and localstripe do not install here"
+
 $(FUZZ_VENV)/done: ci/constraints/fuzz.txt
 	$(PYTHON) -m venv $(FUZZ_VENV)
 	$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
@@ -135,6 +142,7 @@ lock:
 	$(LOCK) ci/constraints/run.in -o ci/constraints/run.txt
 	$(LOCK) ci/constraints/dev.in -o ci/constraints/dev.txt
 	$(LOCK) ci/constraints/fuzz.in -o ci/constraints/fuzz.txt
+	$(subst pyproject.toml,,$(LOCK)) ci/constraints/peers.in -o ci/constraints/peers.txt
 
 clean:
-	rm -rf $(VENV) $(FUZZ_VENV) $(COMPILED_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FUZZ_VENV) $(PEERS_VENV) $(COMPILED_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
