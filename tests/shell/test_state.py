@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.server.files import CannotUse, TooOpen
+from tunnel.drive.files import CannotUse, TooOpen
 from tunnel.server.state import (
     AuthorityEnded,
     Damaged,

@@ -21,7 +21,8 @@ from tunnel.core.token.explain import describe as describe_token_error
 from tunnel.core.token.explain import explain
 from tunnel.core.token.rights import pattern_of
 from tunnel.core.token.token import AccountId, NamePattern, Token, TokenId
-from tunnel.server import files, state
+from tunnel.drive import files
+from tunnel.server import state
 
 STANDARD_INPUT: Final = "-"
 TOKEN_FILE_BYTES_MAX: Final = 4096

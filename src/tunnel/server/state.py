@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.server import authority, files
+from tunnel.drive import files
+from tunnel.drive.files import FileError
+from tunnel.server import authority
 from tunnel.server.authority import Authority, AuthorityError, AuthorityExpired, NameUnusable
-from tunnel.server.files import FileError
 
 SIGNING_KEY: Final = "token-signing.key"
 AUTHORITY_KEY: Final = "ca.key"

@@ -20,6 +20,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.core.cluster.errors import describe
 from tunnel.core.cluster.messages import Message, WorkerId
 from tunnel.core.cluster.registry import ClusterRegistry
+from tunnel.drive import files
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.observe.events import (
     Event,
@@ -35,7 +36,6 @@ from tunnel.observe.events import (
     WorkerEnded,
     WorkerStarted,
 )
-from tunnel.server import files
 from tunnel.server.control import Answer, answering
 from tunnel.server.doors import Doors
 from tunnel.server.end import ServerEnd, StateUnusable, WorkersUnable
