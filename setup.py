@@ -16,6 +16,9 @@ SHELL = (
     "drive/joining",
     "drive/link",
     "server/public",
+    "server/raw",
+    "server/throttle",
+    "server/visitor_side",
     "agent/local",
 )
 """Single modules on the path of every byte; none inherits from an interpreted class (drive/callbacks.py does)."""

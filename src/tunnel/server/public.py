@@ -4,8 +4,7 @@ import asyncio
 from time import monotonic
 from typing import Final, final
 
-from tunnel.core.base.ids import EndpointId, Instant, StreamId
-from tunnel.core.base.limits import READ_BYTES
+from tunnel.core.base.ids import EndpointId, Instant
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import AGENT_OFFLINE, Problem
 from tunnel.core.http.forward import Visitor
@@ -31,12 +30,11 @@ from tunnel.core.route.table import Lease
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
-from tunnel.drive.link import Link
-from tunnel.drive.transport import close_once, end_writing, reset, stream_transport, unsent_bytes
+from tunnel.drive.transport import end_writing
 from tunnel.server.hub import Hub
 from tunnel.server.telling import event_of
-from tunnel.server.throttle import Throttle
 from tunnel.server.upstream import Introduced
+from tunnel.server.visitor_side import VisitorSide
 
 
 @final
@@ -53,47 +51,20 @@ class PublicConnection:
         self._public: Address | None = None if told is None else told.public
         self._told: Final = told
         """Who it is really from, where an upstream said so."""
-        self._transport: asyncio.Transport | None = None
         self._alarm: Final = Alarm(hub.loop, self)
         self._edge: Edge | None = None
-        self._link: Link | None = None
-        self._stream = StreamId(0)
-        self._lease: Lease | None = None
-        self._is_direct = False
-        """The current stream is on the agent's own link: who resets it is the agent."""
-        self._throttle: Throttle | None = None
-        """Present where bytes a second are limited."""
-        self._owed = 0
-        """Bytes of the stream that went to the visitor's socket and whose credit is not yet returned."""
-        self._is_last = False
-        """The agent of the current stream leaves: what runs on the stream is the last."""
-        self._is_paused = False
-        """The visitor's socket holds as much as it may."""
-        self._is_stuck = False
-        """The stream holds as much as it may."""
-        self._is_reading = True
-        self._has_ended = False
-        """The visitor's FIN was seen; libuv must not be asked to read again."""
+        self._side: Final = VisitorSide(hub.limits.stream_queue_bytes)
         self._is_pumping = False
-        self._written = 0
-        self._taken = 0
-        """How much of what was written the visitor had taken when we last looked."""
 
     # The visitor's socket.
 
     def on_connected(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
         hub, now = self._hub, self._now()
-        stream = stream_transport(transport)
-        self._transport = stream
-        stream.set_write_buffer_limits(high=READ_BYTES)
-        peer: object = stream.get_extra_info("peername")
-        if isinstance(peer, tuple):
-            self._address, self._port = str(peer[0]), int(peer[1])
-        scheme = self._scheme
-        if self._told is not None:
-            self._address, self._port = self._told.visitor.host, self._told.visitor.port
-            scheme = "https" if self._told.is_tls else scheme
+        stream = self._side.connect(transport)
+        peer = self._side.peer() if self._told is None else self._told.visitor
+        self._address, self._port = peer.host, peer.port
+        scheme = "https" if self._told is not None and self._told.is_tls else self._scheme
         refused = hub.admit(self, self._address) or self._refusal
         if refused is not None:
             self._turn_away(stream, refused, now)
@@ -117,13 +88,12 @@ class PublicConnection:
         if edge is not None:
             now = self._now()
             edge.receive_visitor(bytes(self._hub.buffer[:count]), now)
-            if self._throttle is not None:
-                self._throttle.count(count, now)
+            self._side.count(count, now)
             self._pump(edge, now)
 
     def on_eof(self) -> bool:
         """The peer ended its side; whether ours stays open."""
-        self._has_ended = True
+        self._side.has_ended = True
         edge = self._edge
         if edge is None:
             return False
@@ -135,7 +105,7 @@ class PublicConnection:
     def on_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._alarm.cancel()
-        self._transport = None
+        self._side.transport = None
         self._hub.dismiss(self, self._address)
         edge = self._edge
         if edge is not None:
@@ -145,17 +115,14 @@ class PublicConnection:
 
     def on_full(self) -> None:
         """The transport holds as much as it may."""
-        self._is_paused = True
-        self._has_taken()
+        self._side.on_full()
         if self._edge is not None:
             self._edge.on_visitor_stuck(self._now())
             self._alarm.set_by(self._edge.next_deadline())
 
     def on_room(self) -> None:
         """The transport has room again."""
-        self._is_paused = False
-        if not self._is_held:
-            self._return_credit()
+        self._side.on_room()
         edge = self._edge
         if edge is not None:
             now = self._now()
@@ -169,13 +136,10 @@ class PublicConnection:
         """Bytes of the local service."""
         edge = self._edge
         if edge is not None:
-            self._owed += len(data)
-            if self._throttle is not None:
-                self._throttle.count(len(data), now)
+            self._side.receive(len(data), now)
             edge.receive_origin(data, now)
             self._pump(edge, now)
-            if not self._is_paused and not self._is_held:
-                self._return_credit()
+            self._side.settle()
 
     @guarded
     def on_stream_end(self, now: Instant) -> None:
@@ -187,9 +151,9 @@ class PublicConnection:
     @guarded
     def on_stream_reset(self, now: Instant) -> None:
         """The local service, the agent or the link broke."""
-        link = self._link
-        is_refused = self._is_direct and link is not None and not link.is_closed
-        self._forget_stream()
+        side, link = self._side, self._side.link
+        is_refused = side.is_direct and link is not None and not link.is_closed
+        side.forget()
         if self._edge is not None:
             self._edge.on_origin_reset(now, is_refused=is_refused)
             self._pump(self._edge, now)
@@ -197,7 +161,7 @@ class PublicConnection:
     @guarded
     def on_stream_refused(self, problem: Problem, now: Instant) -> None:
         """The worker that has the agent could not open the stream."""
-        self._forget_stream()
+        self._side.forget()
         if self._edge is not None:
             self._edge.on_origin_refused(problem, "", now)
             self._pump(self._edge, now)
@@ -205,7 +169,7 @@ class PublicConnection:
     @guarded
     def on_stream_writable(self, now: Instant) -> None:
         """The stream takes data again."""
-        self._is_stuck = False
+        self._side.on_stream_writable()
         edge = self._edge
         if edge is not None:
             edge.on_origin_flowing(now)
@@ -214,21 +178,19 @@ class PublicConnection:
     @guarded
     def on_fenced(self, now: Instant) -> None:
         """The lease of the current stream is another's now: the stream is cut on our side."""
-        if self._link is not None:
-            self._link.leave(self._stream, reset=True)
-        self._is_direct = False
+        self._side.leave(reset=True)
         self.on_stream_reset(now)
 
     @guarded
     def on_agent_leaving(self, now: Instant) -> None:
         """The agent of the current stream takes no new one: an idle stream would only hold it up."""
-        self._is_last = True
+        self._side.is_last = True
         if self._edge is not None:
             self._pump(self._edge, now)
 
     def holds(self, lease: Lease) -> bool:
         """Whether the current stream was opened under `lease`."""
-        return self._lease is lease
+        return self._side.lease is lease
 
     # The server.
 
@@ -259,11 +221,7 @@ class PublicConnection:
 
     def abort_session(self) -> None:
         """Drop the connection and its stream at once."""
-        if self._link is not None:
-            self._link.leave(self._stream, reset=True)
-            self._forget_stream()
-        if self._transport is not None:
-            self._transport.abort()
+        self._side.abort()
 
     def on_alarm(self, now: Instant) -> Instant:
         """A deadline may have passed; a visitor that takes even one byte has not stalled."""
@@ -272,27 +230,15 @@ class PublicConnection:
             # One that was turned away has had its time to read why.
             self.abort_session()
             return Instant(now + self._hub.limits.linger_seconds_max)
-        if edge.waits_for is Wait.VISITOR_TAKES and self._has_taken():
+        if edge.waits_for is Wait.VISITOR_TAKES and self._side.has_taken():
             edge.on_visitor_took(now)
-        if self._throttle is not None:
-            self._pay(edge, self._throttle, now)
+        if self._side.pay(now):
+            edge.on_held_back(now)  # what did not come while bytes were paid for is nobody's fault
         edge.on_time(now)
         self._pump(edge, now)
         return edge.next_deadline()
 
     # Helpers.
-
-    @property
-    def _is_held(self) -> bool:
-        return self._throttle is not None and self._throttle.is_holding
-
-    def _pay(self, edge: Edge, throttle: Throttle, now: Instant) -> None:
-        """Some of the wait for bytes that have passed is over; what did not come meanwhile is nobody's fault."""
-        was_held = throttle.is_holding
-        if throttle.release(now) and not self._is_paused:
-            self._return_credit()
-        if was_held:
-            edge.on_held_back(now)
 
     def _now(self) -> Instant:
         return Instant(monotonic())
@@ -301,27 +247,25 @@ class PublicConnection:
         if self._is_pumping:
             return  # a write below made the socket flow again; the loop that is running sees what that brought
         self._is_pumping = True
+        side = self._side
         actions = edge.poll_actions(now)
         while actions:
             for action in actions:
                 if isinstance(action, SendOrigin):
-                    self._send_origin(edge, action.data, now)
+                    if side.send(action.data):
+                        edge.on_origin_stuck(now)
                 elif isinstance(action, SendVisitor):
-                    if self._transport is not None:
-                        self._written += len(action.data)
-                        self._transport.write(action.data)
+                    side.write(action.data)
                 else:
                     self._do_rare(edge, action, now)
             actions = edge.poll_actions(now)
         self._is_pumping = False
-        if self._is_last and edge.phase is Phase.BETWEEN and self._link is not None:
-            self._link.leave(self._stream, reset=True)
-            self._forget_stream()
+        if side.is_last and side.link is not None and edge.phase is Phase.BETWEEN:
+            side.leave(reset=True)
             edge.on_origin_reset(now)
-        self._update_reading(edge)
-        throttle = self._throttle
-        if throttle is not None and throttle.is_holding:
-            self._alarm.set_by(throttle.until)
+        side.update_reading(is_full=edge.is_full)
+        if side.is_held:
+            self._alarm.set_by(side.held_until)
         self._alarm.set_by(edge.next_deadline())
 
     def _do_rare(self, edge: Edge, action: Action, now: Instant) -> None:
@@ -330,18 +274,13 @@ class PublicConnection:
         elif isinstance(action, OpenOrigin):
             self._open(edge, action.lease, now)
         elif isinstance(action, LeaveOrigin):
-            if self._link is not None:
-                self._return_credit()
-                self._link.leave(self._stream, reset=action.reset)
-                self._forget_stream()
+            self._side.leave(reset=action.reset)
         elif isinstance(action, EndOrigin):
-            if self._link is not None:
-                self._link.end(self._stream)
+            self._side.end_stream()
         elif isinstance(action, EndVisitor):
-            if self._transport is not None and self._transport.can_write_eof():
-                end_writing(self._transport)
+            self._side.end_visitor()
         elif isinstance(action, CloseVisitor):
-            self._close(abort=action.abort)
+            self._side.close(abort=action.abort)
 
     def _open(self, edge: Edge, lease: Lease, now: Instant) -> None:
         session = self._hub.opener(lease)
@@ -352,60 +291,18 @@ class PublicConnection:
         preface = StreamPreface(EndpointId(lease.endpoint), self._address, self._port, public.host, public.port)
         opened = session.open_for(lease, preface, self)
         if isinstance(opened, Success):
-            stream = value_of(opened)
-            self._link, self._stream, self._lease = stream.link, stream.stream, lease
-            self._is_direct = stream.is_direct
+            self._side.attach(value_of(opened), lease)
             if lease.policy is not None or self._hub.door.guards_everyone:
-                self._meter(lease)
+                self._side.limit(self._hub.door.meter(caller_of(self._address), lease.name, lease.policy))
         else:
             problem: Problem = error_of(opened)
             edge.on_origin_refused(problem, "", now)
 
-    def _meter(self, lease: Lease) -> None:
-        """Count the bytes of this endpoint from here on, where somebody wants them counted."""
-        meter = self._hub.door.meter(caller_of(self._address), lease.name, lease.policy)
-        if meter is not None and self._throttle is not None:
-            self._throttle.meter = meter
-        elif meter is not None:
-            self._throttle = Throttle(meter)
-
     def _public_address(self) -> Address:
         """Where the visitor connected to; asked for once, as it costs a system call."""
         if self._public is None:
-            name: object = None if self._transport is None else self._transport.get_extra_info("sockname")
-            self._public = Address(str(name[0]), int(name[1])) if isinstance(name, tuple) else Address("", 0)
+            self._public = self._side.public_address()
         return self._public
-
-    def _send_origin(self, edge: Edge, data: bytes, now: Instant) -> None:
-        link = self._link
-        if link is None:
-            return
-        queued = link.send(self._stream, data)
-        if queued > self._hub.limits.stream_queue_bytes and not self._is_stuck:
-            self._is_stuck = True
-            edge.on_origin_stuck(now)
-
-    def _forget_stream(self) -> None:
-        self._link, self._stream, self._lease = None, StreamId(0), None
-        self._owed = 0
-        self._is_stuck = False
-        self._is_last = False
-
-    def _return_credit(self) -> None:
-        if self._owed and self._link is not None:
-            self._link.return_credit(self._stream, self._owed)
-        self._owed = 0
-
-    def _update_reading(self, edge: Edge) -> None:
-        wanted = not self._is_stuck and not edge.is_full and not self._is_held
-        transport = self._transport
-        if wanted is self._is_reading or transport is None or self._has_ended or transport.is_closing():
-            return
-        self._is_reading = wanted
-        if wanted:
-            transport.resume_reading()
-        else:
-            transport.pause_reading()
 
     def _turn_away(self, transport: asyncio.Transport, problem: Problem, now: Instant) -> None:
         """Say why, end our side, and read on for a moment: closing over unread bytes would reset the answer away."""
@@ -413,26 +310,8 @@ class PublicConnection:
             transport.abort()
             return
         transport.write(problem_response(problem, "", "", page=False, close=True, without_body=False))
-        if transport.can_write_eof():
-            end_writing(transport)
+        end_writing(transport)
         self._alarm.set_by(Instant(now + self._hub.limits.linger_seconds_max))
-
-    def _has_taken(self) -> bool:
-        """Whether the visitor took at least one byte since this was last asked."""
-        before = self._taken
-        if self._transport is not None:
-            self._taken = self._written - unsent_bytes(self._transport)
-        return self._taken > before
-
-    def _close(self, *, abort: bool) -> None:
-        transport = self._transport
-        if transport is None:
-            return
-        if not abort:
-            self._has_taken()
-            close_once(transport)
-            return
-        reset(transport)
 
     def _tell(self, told: Report | HealthNews) -> None:
         if self._hub.requests_shown or isinstance(told, HealthNews):

@@ -4,8 +4,7 @@ import asyncio
 from time import monotonic
 from typing import Final, final
 
-from tunnel.core.base.ids import EndpointId, Instant, Label, StreamId
-from tunnel.core.base.limits import READ_BYTES
+from tunnel.core.base.ids import EndpointId, Instant, Label
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import AGENT_OFFLINE, Problem
 from tunnel.core.link.preface import StreamPreface
@@ -18,12 +17,10 @@ from tunnel.core.token.token import EndpointKind
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
-from tunnel.drive.link import Link
-from tunnel.drive.transport import close_once, end_writing, reset, stream_transport, unsent_bytes
 from tunnel.observe.events import ConnectionDone
 from tunnel.server.hub import Hub
-from tunnel.server.throttle import Throttle
 from tunnel.server.upstream import Introduced
+from tunnel.server.visitor_side import VisitorSide
 
 
 @final
@@ -40,26 +37,12 @@ class RawConnection:
         self._told: Final = told
         """Who it is really from, where an upstream said so."""
         self._peer = Address("", 0)
-        self._transport: asyncio.Transport | None = None
         self._alarm: Final = Alarm(hub.loop, self)
         self._pipe: Pipe | None = None
-        self._link: Link | None = None
-        self._stream = StreamId(0)
-        self._lease: Lease | None = None
         self._entry: Entry | None = None
         """What the door wants back at the end."""
-        self._throttle: Throttle | None = None
-        """Present where bytes a second are limited."""
-        self._is_reading = True
-        self._owed = 0
-        """Bytes of the stream that went to the visitor's socket and whose credit is not yet returned."""
-        self._is_paused = False
-        self._is_stuck = False
-        self._has_ended = False
-        """The visitor's FIN was seen; libuv must not be asked to read again."""
+        self._side: Final = VisitorSide(hub.limits.stream_queue_bytes)
         self._is_pumping = False
-        self._written = 0
-        self._taken = 0
 
     # The visitor's socket.
 
@@ -71,11 +54,9 @@ class RawConnection:
     def on_connected(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands: find who answers, and open a stream there."""
         hub, now = self._hub, self._now()
-        stream = stream_transport(transport)
-        self._transport = stream
-        stream.set_write_buffer_limits(high=READ_BYTES)
+        self._side.connect(transport)
         told = self._told
-        self._peer = _address(stream.get_extra_info("peername")) if told is None else told.visitor
+        self._peer = self._side.peer() if told is None else told.visitor
         refused = hub.admit(self, self._peer.host)
         if refused is not None:
             self._refuse(refused.code)
@@ -86,7 +67,7 @@ class RawConnection:
             return
         if not self._may_come_in(lease, now):
             return
-        public = _address(stream.get_extra_info("sockname")) if told is None else told.public
+        public = self._side.public_address() if told is None else told.public
         self._open(lease, public, now)
 
     def on_read(self, count: int) -> None:
@@ -95,13 +76,12 @@ class RawConnection:
         if pipe is not None:
             now = self._now()
             pipe.receive_visitor(bytes(self._hub.buffer[:count]), now)
-            if self._throttle is not None:
-                self._throttle.count(count, now)
+            self._side.count(count, now)
             self._pump(pipe, now)
 
     def on_eof(self) -> bool:
         """The visitor ended its side; ours stays open."""
-        self._has_ended = True
+        self._side.has_ended = True
         pipe = self._pipe
         if pipe is None:
             return False
@@ -113,7 +93,7 @@ class RawConnection:
     def on_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._alarm.cancel()
-        self._transport = None
+        self._side.transport = None
         self._hub.dismiss(self, self._peer.host)
         entry, self._entry = self._entry, None
         if entry is not None:
@@ -126,17 +106,14 @@ class RawConnection:
 
     def on_full(self) -> None:
         """The transport holds as much as it may."""
-        self._is_paused = True
-        self._has_taken()
+        self._side.on_full()
         if self._pipe is not None:
             self._pipe.on_visitor_stuck(self._now())
             self._alarm.set_by(self._pipe.next_deadline())
 
     def on_room(self) -> None:
         """The transport has room again."""
-        self._is_paused = False
-        if not self._is_held:
-            self._return_credit()
+        self._side.on_room()
         if self._pipe is not None:
             self._pipe.on_visitor_flowing(self._now())
             self._alarm.set_by(self._pipe.next_deadline())
@@ -148,13 +125,10 @@ class RawConnection:
         """Bytes of the agent, then of the local service."""
         pipe = self._pipe
         if pipe is not None:
-            self._owed += len(data)
-            if self._throttle is not None:
-                self._throttle.count(len(data), now)
+            self._side.receive(len(data), now)
             pipe.receive_origin(data, now)
             self._pump(pipe, now)
-            if not self._is_paused and not self._is_held:
-                self._return_credit()
+            self._side.settle()
 
     @guarded
     def on_stream_end(self, now: Instant) -> None:
@@ -170,8 +144,9 @@ class RawConnection:
     @guarded
     def on_stream_reset(self, now: Instant) -> None:
         """The local service, the agent or the link broke."""
-        lease = self._lease
-        self._forget_stream()
+        lease = self._side.lease
+        self._count_out()
+        self._side.forget()
         if self._pipe is not None:
             self._pipe.on_origin_reset(now, was_local=lease is not None and self._hub.table.is_current(lease))
             self._pump(self._pipe, now)
@@ -179,14 +154,13 @@ class RawConnection:
     @guarded
     def on_stream_writable(self, now: Instant) -> None:
         """The stream takes data again."""
-        self._is_stuck = False
-        self._update_reading()
+        self._side.on_stream_writable()
+        self._side.update_reading(is_full=False)
 
     @guarded
     def on_fenced(self, now: Instant) -> None:
         """The lease of the stream is another's now: the stream is cut on our side."""
-        if self._link is not None:
-            self._link.leave(self._stream, reset=True)
+        self._leave(reset=True)
         self.on_stream_reset(now)
 
     def on_agent_leaving(self, now: Instant) -> None:
@@ -194,7 +168,7 @@ class RawConnection:
 
     def holds(self, lease: Lease) -> bool:
         """Whether the stream was opened under `lease`."""
-        return self._lease is lease
+        return self._side.lease is lease
 
     # The server.
 
@@ -215,11 +189,8 @@ class RawConnection:
 
     def abort_session(self) -> None:
         """Drop the connection and its stream at once."""
-        if self._link is not None:
-            self._link.leave(self._stream, reset=True)
-            self._forget_stream()
-        if self._transport is not None:
-            self._transport.abort()
+        self._count_out()
+        self._side.abort()
 
     def on_alarm(self, now: Instant) -> Instant:
         """A deadline may have passed; a visitor that takes even one byte has not stalled."""
@@ -227,10 +198,10 @@ class RawConnection:
         if pipe is None:
             self.abort_session()
             return Instant(now + self._hub.limits.linger_seconds_max)
-        if pipe.waits_for is Wait.VISITOR_TAKES and self._has_taken():
+        if pipe.waits_for is Wait.VISITOR_TAKES and self._side.has_taken():
             pipe.on_visitor_took(now)
-        if self._throttle is not None:
-            self._pay(pipe, self._throttle, now)
+        if self._side.pay(now):
+            pipe.on_held_back(now)  # what did not come while bytes were paid for is nobody's fault
         pipe.on_time(now)
         self._pump(pipe, now)
         return pipe.next_deadline()
@@ -262,11 +233,10 @@ class RawConnection:
         if not isinstance(opened, Success):
             self._refuse(error_of(opened).code)
             return
-        self._link, self._stream, self._lease = value_of(opened).link, value_of(opened).stream, lease
+        self._side.attach(value_of(opened), lease)
         lease.outstanding += 1
         self._pipe = Pipe(self._hub.limits, now)
-        meter = self._hub.door.meter(caller_of(self._peer.host), lease.name, lease.policy)
-        self._throttle = None if meter is None else Throttle(meter)
+        self._side.limit(self._hub.door.meter(caller_of(self._peer.host), lease.name, lease.policy))
         self._alarm.set_by(self._pipe.next_deadline())
 
     def _pump(self, pipe: Pipe, now: Instant) -> None:
@@ -279,95 +249,43 @@ class RawConnection:
                 self._do(action)
             actions = pipe.poll_actions()
         self._is_pumping = False
-        self._update_reading()
-        if self._throttle is not None and self._throttle.is_holding:
-            self._alarm.set_by(self._throttle.until)
+        self._side.update_reading(is_full=False)
+        if self._side.is_held:
+            self._alarm.set_by(self._side.held_until)
         self._alarm.set_by(pipe.next_deadline())
 
     def _do(self, action: PipeAction) -> None:
-        link, transport = self._link, self._transport
         if isinstance(action, SendOrigin):
-            if link is not None and link.send(self._stream, action.data) > self._hub.limits.stream_queue_bytes:
-                self._is_stuck = True
+            self._side.send(action.data)
         elif isinstance(action, SendVisitor):
-            if transport is not None:
-                self._written += len(action.data)
-                transport.write(action.data)
+            self._side.write(action.data)
         else:
             self._do_rare(action)
 
     def _do_rare(self, action: EndOrigin | LeaveOrigin | EndVisitor | CloseVisitor | PipeDone) -> None:
         if isinstance(action, EndOrigin):
-            if self._link is not None:
-                self._link.end(self._stream)
+            self._side.end_stream()
         elif isinstance(action, EndVisitor):
-            if self._transport is not None:
-                end_writing(self._transport)
+            self._side.end_visitor()
         elif isinstance(action, LeaveOrigin):
             self._leave(reset=action.reset)
         elif isinstance(action, CloseVisitor):
-            self._close(abort=action.abort)
+            self._side.close(abort=action.abort)
         else:
             self._report(action)
 
-    @property
-    def _is_held(self) -> bool:
-        return self._throttle is not None and self._throttle.is_holding
-
-    def _pay(self, pipe: Pipe, throttle: Throttle, now: Instant) -> None:
-        """Some of the wait for bytes that have passed is over; what did not come meanwhile is nobody's fault."""
-        was_held = throttle.is_holding
-        if throttle.release(now) and not self._is_paused:
-            self._return_credit()
-        if was_held:
-            pipe.on_held_back(now)
-
-    def _update_reading(self) -> None:
-        """Read while the stream has room and all is paid for: it is its own socket that makes the visitor wait."""
-        wanted, transport = not self._is_stuck and not self._is_held, self._transport
-        if wanted is self._is_reading or transport is None or self._has_ended or transport.is_closing():
-            return
-        self._is_reading = wanted
-        if wanted:
-            transport.resume_reading()
-        else:
-            transport.pause_reading()
-
     def _leave(self, *, reset: bool) -> None:
-        if self._link is not None:
-            self._return_credit()
-            self._link.leave(self._stream, reset=reset)
-        self._forget_stream()
+        self._count_out()
+        self._side.leave(reset=reset)
 
-    def _forget_stream(self) -> None:
-        if self._lease is not None:
-            self._lease.outstanding -= 1
-        self._link, self._stream, self._lease = None, StreamId(0), None
-        self._owed = 0
-
-    def _return_credit(self) -> None:
-        if self._owed and self._link is not None:
-            self._link.return_credit(self._stream, self._owed)
-        self._owed = 0
-
-    def _has_taken(self) -> bool:
-        """Whether the visitor took at least one byte since this was last asked."""
-        before = self._taken
-        if self._transport is not None:
-            self._taken = self._written - unsent_bytes(self._transport)
-        return self._taken > before
+    def _count_out(self) -> None:
+        """The lease serves one connection less; said while the side still has it, and thereby once."""
+        if self._side.lease is not None:
+            self._side.lease.outstanding -= 1
 
     def _refuse(self, code: str) -> None:
         self._report(PipeDone(code, 0.0, 0, 0))
-        self._close(abort=True)
-
-    def _close(self, *, abort: bool) -> None:
-        if self._transport is not None:
-            if abort:
-                reset(self._transport)
-            else:
-                self._has_taken()
-                close_once(self._transport)
+        self._side.close(abort=True)
 
     def _report(self, done: PipeDone) -> None:
         if self._hub.requests_shown:
@@ -382,7 +300,3 @@ class RawConnection:
                     peer=self._peer.host,
                 )
             )
-
-
-def _address(name: object) -> Address:
-    return Address(str(name[0]), int(name[1])) if isinstance(name, tuple) else Address("", 0)
