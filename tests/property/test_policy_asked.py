@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.cli.arguments import HttpCommand, Output, read_arguments
+from tunnel.cli.arguments import read_arguments
+from tunnel.cli.commands import HttpCommand, Output
 from tunnel.cli.config import POLICY_KEYS, Config, read_config
 from tunnel.cli.places import BadText
 from tunnel.cli.policies import (

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, ServerUntrusted, SettingsUnusable
 from tunnel.cli import lines
-from tunnel.cli.arguments import Output
+from tunnel.cli.commands import Output
 from tunnel.cli.exits import ExitCode, exit_of, sentence_of
 from tunnel.cli.lines import LineWriter
 from tunnel.cli.live import LiveScreen, picture

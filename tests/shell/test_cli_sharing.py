@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from tunnel.agent.settings import AgentSettings, Checks
-from tunnel.cli.arguments import HttpCommand, read_arguments
+from tunnel.cli.arguments import read_arguments
+from tunnel.cli.commands import HttpCommand
 from tunnel.cli.live import picture
 from tunnel.cli.main import run
 from tunnel.cli.problems import describe

@@ -15,7 +15,8 @@ import pytest
 
 from tunnel.agent.settings import AgentSettings, LocalService
 from tunnel.cli import main
-from tunnel.cli.arguments import HttpCommand, ServerCommand, read_arguments
+from tunnel.cli.arguments import read_arguments
+from tunnel.cli.commands import HttpCommand, ServerCommand
 from tunnel.cli.config import read_config
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.main import run

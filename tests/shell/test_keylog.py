@@ -17,7 +17,8 @@ from tests.support.shell_world import DOMAIN, LOOPBACK, Log, world
 from tunnel.agent.end import SettingsUnusable
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings, LocalService
-from tunnel.cli.arguments import HttpCommand, ServerCommand, read_arguments
+from tunnel.cli.arguments import read_arguments
+from tunnel.cli.commands import HttpCommand, ServerCommand
 from tunnel.cli.main import run
 from tunnel.cli.settings import agent_settings, server_settings
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of

@@ -18,7 +18,7 @@ from typing import Final
 
 import pytest
 
-from tunnel.cli.arguments import ServiceCommand
+from tunnel.cli.commands import ServiceCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.main import run
 from tunnel.cli.service import service_of, units_directory

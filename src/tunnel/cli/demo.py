@@ -17,7 +17,7 @@ import anyio
 from tunnel.agent.end import AgentEnd
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings, LocalService
-from tunnel.cli.arguments import DEFAULT_ACCOUNT, DemoCommand, MintCommand
+from tunnel.cli.commands import DEFAULT_ACCOUNT, DemoCommand, MintCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.places import listener_of, target_of
 from tunnel.cli.problems import BadArgument, Problem, describe_all

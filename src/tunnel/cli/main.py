@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from tunnel import __version__
-from tunnel.cli.arguments import (
+from tunnel.cli.arguments import read_arguments
+from tunnel.cli.build import core_mode
+from tunnel.cli.commands import (
     CheckCommand,
     Command,
     DemoCommand,
@@ -20,9 +22,7 @@ from tunnel.cli.arguments import (
     ServerCommand,
     ServiceCommand,
     VersionCommand,
-    read_arguments,
 )
-from tunnel.cli.build import core_mode
 from tunnel.cli.config import load_config
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.report import refuse, say

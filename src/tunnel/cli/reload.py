@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tunnel.cli.arguments import ReloadCommand
+from tunnel.cli.commands import ReloadCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.report import refuse, say
 from tunnel.cli.settings import state_of

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from tunnel import __version__
 from tunnel.agent.end import AgentEnd
-from tunnel.cli.arguments import Output
+from tunnel.cli.commands import Output
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.live import LiveScreen
 from tunnel.cli.ndjson import NdjsonScreen

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from tunnel.cli.arguments import HttpCommand, ServerCommand, ServiceCommand, read_arguments
+from tunnel.cli.arguments import read_arguments
+from tunnel.cli.commands import HttpCommand, ServerCommand, ServiceCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.problems import BadArgument, Problem, Problems
 from tunnel.cli.report import refuse, say

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, final
 
 from tunnel.agent.settings import AgentSettings, Checks, LocalService
-from tunnel.cli.arguments import HttpCommand, ReloadCommand, ServerCommand, Sharing
+from tunnel.cli.commands import HttpCommand, ReloadCommand, ServerCommand, Sharing
 from tunnel.cli.config import AgentTable, Config, load_config
 from tunnel.cli.places import (
     BadText,

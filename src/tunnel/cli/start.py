@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings
-from tunnel.cli.arguments import HttpCommand, ServerCommand
+from tunnel.cli.commands import HttpCommand, ServerCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.problems import describe
 from tunnel.cli.reload import reload_server

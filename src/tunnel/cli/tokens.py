@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
-from tunnel.cli.arguments import MintCommand
+from tunnel.cli.commands import MintCommand
 from tunnel.cli.problems import BadArgument, CannotRead, Missing, Problem, Problems, TooMany
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.limits import DEFAULT_LIMITS

@@ -11,7 +11,8 @@ import signal
 import sys
 from typing import NoReturn, final
 
-from tunnel.cli.arguments import ServerCommand, read_arguments
+from tunnel.cli.arguments import read_arguments
+from tunnel.cli.commands import ServerCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.lines import LineWriter
 from tunnel.cli.report import conclude, refuse, say
