@@ -20,11 +20,11 @@ ARROW_GROUND = {
     "src/tunnel/server/state.py": '"""State."""\n',
     **{
         f"src/tunnel/{folder}/__init__.py": '"""A layer."""\n'
-        for folder in ("cli", "server", "agent", "drive", "observe", "demo")
+        for folder in ("cli", "server", "agent", "drive", "store", "observe", "demo")
     },
     **{
         f"src/tunnel/core/{folder}/__init__.py": '"""A part."""\n'
-        for folder in ("relay", "cluster", "route", "http", "mux", "proxy", "tls", "policy", "token")
+        for folder in ("relay", "cluster", "route", "http", "mux", "proxy", "tls", "control", "policy", "token")
     },
     "src/tunnel/ports.py": '"""Ports."""\n',
 }

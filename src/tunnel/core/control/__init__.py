@@ -1,0 +1,1 @@
+"""What the control plane knows, as values: accounts, who may do what, credentials, names, usage and plans."""
