@@ -24,7 +24,19 @@ ARROW_GROUND = {
     },
     **{
         f"src/tunnel/core/{folder}/__init__.py": '"""A part."""\n'
-        for folder in ("relay", "cluster", "route", "http", "mux", "proxy", "tls", "control", "policy", "token")
+        for folder in (
+            "relay",
+            "cluster",
+            "route",
+            "http",
+            "mux",
+            "proxy",
+            "tls",
+            "audit",
+            "control",
+            "policy",
+            "token",
+        )
     },
     "src/tunnel/ports.py": '"""Ports."""\n',
 }

@@ -30,6 +30,8 @@ ED25519_KEY_BYTES: Final = 32
 _DECIMAL_DIGITS_MAX: Final = 19
 _HEX: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _UNPRINTABLE: Final = re.compile(rb"[^ -~]")
+_HEX_PAIRS: Final = re.compile("(?:[0-9A-Fa-f]{2})*")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _YAMUX: Final = Struct(">BBHII")
 _YAMUX_BYTES: Final = 12
 _PAIR: Final = 2
@@ -315,3 +317,23 @@ def crc32c(data: bytes) -> int:
     for byte in data:
         crc = (crc >> 8) ^ _CRC32C[(crc ^ byte) & 0xFF]
     return crc ^ 0xFFFF_FFFF
+
+
+def storable_text(text: str, limit: int) -> str:
+    """The first `limit` characters of `text`, with U+FFFD for what no database holds: NUL and lone surrogates."""
+    held = text[: max(limit, 0)].replace("\x00", "\ufffd")
+    return held if held.isascii() else _SURROGATE.sub("\ufffd", held)
+
+
+def json_fields(data: bytes) -> dict[str, object] | None:
+    """The members of the JSON object that `data` is in UTF-8, of a doubled one the last, or None for anything else."""
+    try:
+        read: object = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return {str(name): value for name, value in read.items()} if isinstance(read, dict) else None
+
+
+def hex_bytes(digits: str) -> bytes | None:
+    """The bytes that pairs of hexadecimal digits write, in either case and nothing between them, or None."""
+    return bytes.fromhex(digits) if _HEX_PAIRS.fullmatch(digits) else None
