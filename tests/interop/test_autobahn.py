@@ -70,6 +70,18 @@ async def results_of(address: Address, *excluded: str) -> Results:
     return cast("Results", json.loads(told))
 
 
+def is_alike(one: list[object], other: list[object]) -> bool:
+    """Whether two results of a case say the same of whoever answered.
+
+    Autobahn takes two answers for right where messages come before a violation: to them first (OK), or to the violation
+    at once (NON-STRICT). A library does this or that by how the bytes were cut into reads, with the tunnel and without.
+    The close has to be the same; the messages then cannot be.
+    """
+    if {one[0], other[0]} == {"OK", "NON-STRICT"}:
+        return one[1:-2] == other[1:-2]
+    return one == other
+
+
 @pytest.mark.shows("RELAY-AUTOBAHN-001")
 @pytest.mark.parametrize("name", list(SERVERS))
 async def test_every_case_comes_out_as_without_a_tunnel(
@@ -91,5 +103,5 @@ async def test_every_case_comes_out_as_without_a_tunnel(
     record_property("told", f"Autobahn's cases, {name}: {counts}; all others as directly")
     assert len(directly) >= 300
     assert len(late) <= len(directly) // 10
-    differing = {case: (directly[case], tunnelled[case]) for case in directly if case not in late}
-    assert {case: pair for case, pair in differing.items() if pair[0] != pair[1]} == {}
+    pairs = {case: (directly[case], tunnelled[case]) for case in directly if case not in late}
+    assert {case: pair for case, pair in pairs.items() if not is_alike(*pair)} == {}
