@@ -31,8 +31,9 @@ from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.guard import guarded
 from tunnel.drive.transport import stream_transport
 from tunnel.observe.events import Warned
-from tunnel.server.crossing import CrossingPipe, InwardLink, OutwardLink
 from tunnel.server.hub import Hub, Opener
+from tunnel.server.inward import CrossingPipe, InwardLink
+from tunnel.server.outward import OutwardLink
 from tunnel.server.registry import Asker
 
 _REDIAL_SECONDS: Final = 0.1

@@ -5,21 +5,16 @@ It passes no byte of anybody. Its process stays the same for as long as the serv
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 from typing import Final, final
 
 import anyio
 
-from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.cluster.errors import describe
 from tunnel.core.cluster.messages import Message, WorkerId
-from tunnel.core.cluster.registry import ClusterRegistry
 from tunnel.drive import files
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.observe.events import (
@@ -37,6 +32,7 @@ from tunnel.observe.events import (
     WorkerStarted,
 )
 from tunnel.server.control import Answer, answering
+from tunnel.server.crew import Crew
 from tunnel.server.doors import Doors
 from tunnel.server.end import ServerEnd, StateUnusable, WorkersUnable
 from tunnel.server.process import WorkerProcess
@@ -71,17 +67,12 @@ class Supervisor:
         self._settings = settings
         self._staff: Final = staff
         self._events: Final = events
-        self._slots: Final = slots
         self._clock: Final = SystemClock()
         self._entropy: Final = SystemEntropy()
-        self._registry: Final = ClusterRegistry(settings.limits)
-        self._place: Final = Path(tempfile.mkdtemp(prefix="tunnel-", dir=os.environ.get("RUNTIME_DIRECTORY")))
-        self._workers: Final[dict[WorkerId, WorkerProcess]] = {}
+        self._crew: Final = Crew(settings.limits, slots, staff.command, self._clock, self)
         self._sessions: Final[dict[int, tuple[WorkerId, float]]] = {}
-        self._news: Final = asyncio.Event()
         self._deaths: Final[list[WorkerProcess]] = []
         self._failures: Final[dict[int, int]] = {}
-        self._begun = 0
         self._is_ending = False
         self._reloading: Final = asyncio.Lock()
         self._ready: ServerReady | None = None
@@ -91,23 +82,23 @@ class Supervisor:
     @property
     def workers(self) -> list[WorkerProcess]:
         """All that run, those that are to end included."""
-        return list(self._workers.values())
+        return self._crew.workers
 
     @property
     def session_count(self) -> int:
         """Agents' links at all workers."""
-        return self._registry.session_count()
+        return self._crew.registry.session_count()
 
     # Commands.
 
     async def start(self) -> Outcome[None, ServerEnd]:
         """Let the first workers serve; `ServerReady` says when."""
-        started = await self._start_generation(self._settings)
+        started = await self._crew.start_generation(self._settings)
         if not isinstance(started, Success):
             return Failure(WorkersUnable(error_of(started)))
         self._let_serve(value_of(started))
-        while self._ready is None and self._workers:
-            await self._next_news()
+        while self._ready is None and self.workers:
+            await self._crew.next_news()
         if self._ready is not None:
             self._events.emit(self._ready)
         self._tell_started(value_of(started))
@@ -127,22 +118,23 @@ class Supervisor:
         if not isinstance(reread, Success):
             return reread
         settings = value_of(reread)
-        moved = self._slots.refusal(settings)
+        moved = self._crew.slots.refusal(settings)
         if moved:
             return Failure(moved)
         before = [worker for worker in self.workers if not worker.is_expected_to_end]
         grace = self._settings.limits.grace_seconds
-        started = await self._start_generation(settings)
+        started = await self._crew.start_generation(settings)
         if not isinstance(started, Success):
             return started
         self._settings = settings
+        self._crew.limits = settings.limits
         self._let_serve(value_of(started))
         self._tell_started(value_of(started))
         for worker in before:
             worker.is_expected_to_end = True
             worker.ends_by = monotonic() + grace + _KILL_SECONDS
-            self._registry.retire(worker.number)
-        self._flush()
+            self._crew.registry.retire(worker.number)
+        self._crew.flush()
         self._events.emit(Reloaded(len(value_of(started)), monotonic() - begun))
         return Success(None)
 
@@ -182,13 +174,13 @@ class Supervisor:
             async def watch() -> None:
                 while True:
                     await anyio.sleep(_LOOK_SECONDS)
-                    self._look()
+                    self._crew.look()
 
             async def replace() -> None:
                 while True:
                     while self._deaths:
                         group.start_soon(self._replace, self._deaths.pop(0))
-                    await self._next_news()
+                    await self._crew.next_news()
 
             group.start_soon(watch)
             group.start_soon(replace)
@@ -204,30 +196,29 @@ class Supervisor:
             for worker in self.workers:
                 worker.end()
             with anyio.move_on_after(grace + _KILL_SECONDS):
-                await self._all_ended()
+                await self._crew.all_ended()
         for worker in self.workers:
             worker.kill("it did not end in time")
-        await self._all_ended()
-        self._slots.close()
-        shutil.rmtree(self._place, ignore_errors=True)
+        await self._crew.all_ended()
+        self._crew.close()
 
     # What workers do.
 
     def on_word(self, worker: WorkerProcess, message: Message) -> None:
         """A worker said something to the registry."""
         entropy = self._entropy.random_bytes(_ENTROPY_BYTES)
-        taken = self._registry.receive(worker.number, message, self._clock.now(), self._clock.unix(), entropy)
+        taken = self._crew.registry.receive(worker.number, message, self._clock.now(), self._clock.unix(), entropy)
         if not isinstance(taken, Success):
             worker.kill(f"it sent {describe(error_of(taken))}")
-        self._flush()
-        self._news.set()
+        self._crew.flush()
+        self._crew.news.set()
 
     def on_event(self, worker: WorkerProcess, event: Event) -> None:
         """A worker tells the operator something; what the server as a whole says is not for it to say."""
         match event:
             case ServerReady():
                 self._ready = self._ready or event
-                self._news.set()
+                self._crew.news.set()
                 return
             case ShuttingDown():
                 return
@@ -241,9 +232,7 @@ class Supervisor:
 
     def on_ended(self, worker: WorkerProcess) -> None:
         """A worker process is gone."""
-        self._workers.pop(worker.number, None)
-        self._registry.on_worker_lost(worker.number, Instant(self._clock.now()))
-        self._flush()
+        self._crew.forget(worker)
         for session, (number, begun) in list(self._sessions.items()):
             if number == worker.number:
                 del self._sessions[session]
@@ -254,65 +243,19 @@ class Supervisor:
         self._events.emit(WorkerEnded(worker.number, worker.pid, worker.code, words, expected))
         if not worker.is_expected_to_end and not self._is_ending:
             self._deaths.append(worker)
-        self._news.set()
+        self._crew.news.set()
 
     # Helpers.
-
-    async def _start_generation(self, settings: ServerSettings) -> Outcome[list[WorkerProcess], str]:
-        """Workers for every slot, all ready to serve, or none."""
-        spread = self._slots.spread(settings.workers)
-        if not isinstance(spread, Success):
-            return Failure(f"cannot listen on {error_of(spread).address}: {error_of(spread).detail}")
-        started: list[WorkerProcess] = []
-        for slot in range(settings.workers):
-            begun = await self._start_worker(slot, settings.workers)
-            if not isinstance(begun, Success):
-                await self._give_up(started)
-                return begun
-            started.append(value_of(begun))
-        with anyio.move_on_after(settings.limits.worker_start_seconds_max):
-            while not all(self._registry.is_ready(worker.number) for worker in started):
-                if any(worker.ended.is_set() for worker in started):
-                    break
-                await self._next_news()
-        failed = [worker for worker in started if worker.ended.is_set() or not self._registry.is_ready(worker.number)]
-        if not failed:
-            return Success(started)
-        await self._give_up(started)
-        told = [worker.last_words for worker in failed if worker.last_words]
-        late = f"a worker was not ready within {settings.limits.worker_start_seconds_max:g} s"
-        return Failure(told[0] if told else late)
-
-    async def _start_worker(self, slot: int, of: int) -> Outcome[WorkerProcess, str]:
-        self._begun += 1
-        number = WorkerId(self._begun)
-        path = self._place / f"{number}.sock"
-        worker = WorkerProcess(number, slot, path, self)
-        self._workers[number] = worker
-        self._registry.on_worker(number, str(path))
-        worker.is_expected_to_end = True  # until it serves, its end is the business of who starts it
-        begun = await worker.start(self._staff.command, of, self._slots.of(slot))
-        if not isinstance(begun, Success):
-            self._workers.pop(number, None)
-            self._registry.on_worker_lost(number, self._clock.now())
-            return Failure(f"a worker could not be started: {error_of(begun)}")
-        return Success(worker)
 
     def _let_serve(self, workers: list[WorkerProcess]) -> None:
         for worker in workers:
             worker.is_expected_to_end = worker.ended.is_set()
-            self._registry.serve(worker.number)
-        self._flush()
+            self._crew.registry.serve(worker.number)
+        self._crew.flush()
 
     def _tell_started(self, workers: list[WorkerProcess]) -> None:
         for worker in workers:
             self._events.emit(WorkerStarted(worker.number, worker.pid))
-
-    async def _give_up(self, workers: list[WorkerProcess]) -> None:
-        for worker in workers:
-            worker.kill()
-        for worker in workers:
-            await worker.ended.wait()
 
     async def _replace(self, dead: WorkerProcess) -> None:
         """A worker for the slot of a dead one: at once the first time, after growing pauses when it goes on dying."""
@@ -327,46 +270,14 @@ class Supervisor:
             async with self._reloading:
                 if self._is_served(slot):
                     return
-                started = await self._start_worker(slot, self._settings.workers)
-                if isinstance(started, Success) and await self._is_ready(value_of(started)):
+                started = await self._crew.start(slot, self._settings.workers)
+                if isinstance(started, Success) and await self._crew.is_ready(value_of(started)):
                     self._let_serve([value_of(started)])
                     self._tell_started([value_of(started)])
                     return
 
     def _is_served(self, slot: int) -> bool:
         return any(worker.slot == slot and not worker.is_expected_to_end for worker in self.workers)
-
-    async def _is_ready(self, worker: WorkerProcess) -> bool:
-        with anyio.move_on_after(self._settings.limits.worker_start_seconds_max):
-            while not self._registry.is_ready(worker.number) and not worker.ended.is_set():
-                await self._next_news()
-        if worker.ended.is_set() or not self._registry.is_ready(worker.number):
-            await self._give_up([worker])
-            return False
-        return True
-
-    def _look(self) -> None:
-        for number in self._registry.overdue(self._clock.now()):
-            worker = self._workers.get(number)
-            if worker is not None:
-                worker.kill("it did not end a fenced lease in time")
-        for worker in self.workers:
-            if monotonic() >= worker.ends_by:
-                worker.kill("it did not end in time")
-
-    def _flush(self) -> None:
-        for number, message in self._registry.poll_output():
-            worker = self._workers.get(number)
-            if worker is not None:
-                worker.say(message)
-
-    async def _all_ended(self) -> None:
-        while self._workers:
-            await self._next_news()
-
-    async def _next_news(self) -> None:
-        self._news.clear()
-        await self._news.wait()
 
 
 async def supervise(
