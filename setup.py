@@ -8,9 +8,8 @@ from pathlib import Path
 
 from setuptools import setup
 
-FOLDERS = ("base", "mux", "http", "policy", "proxy", "route", "relay")
+FOLDERS = ("base", "journal", "mux", "http", "policy", "proxy", "route", "relay")
 SHELL = (
-    "core/link/fields",
     "core/link/preface",
     "drive/alarm",
     "drive/joining",

@@ -7,6 +7,7 @@ whatever an agent can ask for crosses without being said twice.
 from collections.abc import Mapping
 from typing import Final, final
 
+from tunnel.core.base.fields import Fields, text_bytes
 from tunnel.core.base.ids import EndpointId, Epoch, Label, SessionId
 from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 from tunnel.core.base.partial import item_at, uint_at, uint_bytes
@@ -40,7 +41,6 @@ from tunnel.core.cluster.messages import (
 )
 from tunnel.core.link.codec import MessageReader as LinkReader
 from tunnel.core.link.codec import encode_message as encode_link_message
-from tunnel.core.link.fields import Fields, text_bytes
 from tunnel.core.link.messages import INSTANCE_BYTES, DenialCode, Expose, Keep
 from tunnel.core.route.name import label_of
 from tunnel.core.token.token import ACCOUNT_BYTES, ENDPOINT_KINDS, TOKEN_BYTES, AccountId, EndpointKind

@@ -7,12 +7,12 @@ and nothing may follow, so there is one encoding per message.
 from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias, final
 
+from tunnel.core.base.fields import Fields, text_bytes
 from tunnel.core.base.ids import EndpointId, Epoch, SessionId
 from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 from tunnel.core.base.partial import uint_at, uint_bytes
 from tunnel.core.link.authority import AUTHORITY_CHARS_MAX, authority_of
 from tunnel.core.link.errors import MessageMalformed, MessageTooLong, OtherVersion, ReadError, UnknownMessage
-from tunnel.core.link.fields import Fields, text_bytes
 from tunnel.core.link.messages import (
     INSTANCE_BYTES,
     LINK_VERSION,

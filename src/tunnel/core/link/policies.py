@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from tunnel.core.base.fields import Fields
 from tunnel.core.base.partial import uint_bytes
-from tunnel.core.link.fields import Fields
 from tunnel.core.policy.ip import Block, block_from
 from tunnel.core.policy.rules import (
     BLOCKS_MAX,

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final, final
 
+from tunnel.core.base.fields import Fields, text_bytes
 from tunnel.core.base.ids import EndpointId
 from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import uint_at, uint_bytes
 from tunnel.core.link.errors import PrefaceMalformed, ReplyMalformed
-from tunnel.core.link.fields import Fields, text_bytes
 
 STREAM_VERSION: Final = 1
 ADDRESS_CHARS_MAX: Final = 64
