@@ -3,6 +3,7 @@
 import base64
 import ipaddress
 import math
+import zlib
 from collections import OrderedDict
 from typing import Final
 
@@ -115,3 +116,9 @@ def test_the_oldest_is_whoever_was_touched_first(touches: list[tuple[bool, int]]
     for key in order:
         assert partial.pop_oldest(items) == -key
     assert partial.pop_oldest(items) is None
+
+
+@given(st.binary(max_size=60))
+def test_crc32_is_that_of_zlib(data: bytes) -> None:
+    assert partial.crc32(data) == zlib.crc32(data)
+    assert partial.crc32(b"123456789") == 0xCBF43926

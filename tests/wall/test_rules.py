@@ -32,6 +32,7 @@ ARROW_GROUND = {
             "mux",
             "proxy",
             "tls",
+            "journal",
             "audit",
             "control",
             "policy",

@@ -93,6 +93,12 @@ class Limits:
     rest_seconds: float = 5.0
     """How long an idle visitor connection of a worker that retires may still bring a request, which is answered."""
 
+    # What waits for the store.
+    journal_bytes_max: int = 256 * MIB
+    """All journals of a state directory together; an hour of a thousand busy names, days of a quiet server."""
+    journal_memory_bytes_max: int = 1 * MIB
+    """Records of one process that are not on the disk yet, while it is slow or full: some ten thousand."""
+
     # The link.
     frame_bytes_max: int = 16 * MIB
     """A DATA frame we accept: a whole window in one, as @libp2p/yamux sends it. Payload is passed on, never held."""

@@ -4,6 +4,7 @@ This is the only file of the core, beside `outcome.py`, outside the totality rul
 proved by properties in `tests/property/test_partial.py` instead. Keep every function a few lines long.
 """
 
+import binascii
 import html
 import json
 import re
@@ -337,3 +338,8 @@ def json_fields(data: bytes) -> dict[str, object] | None:
 def hex_bytes(digits: str) -> bytes | None:
     """The bytes that pairs of hexadecimal digits write, in either case and nothing between them, or None."""
     return bytes.fromhex(digits) if _HEX_PAIRS.fullmatch(digits) else None
+
+
+def crc32(data: bytes) -> int:
+    """The CRC-32 of `data` as zlib, gzip and PNG have it (ISO 3309); finds every change of up to 32 bits in a row."""
+    return binascii.crc32(data)

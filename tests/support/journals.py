@@ -1,0 +1,67 @@
+"""Journals for tests: one record of every kind, a strategy for all, and segments made of them."""
+
+from typing import Final
+
+from hypothesis import strategies as st
+
+from tunnel.core.base.ids import Epoch, Label, SessionId, UnixSeconds
+from tunnel.core.journal.frames import SegmentHead, frame_bytes, head_bytes
+from tunnel.core.journal.records import (
+    AgentRefused,
+    JournalId,
+    NameLost,
+    NameTaken,
+    Noted,
+    RecordsDropped,
+    ServerNote,
+    ServerNoted,
+    SessionBegan,
+    SessionClosed,
+    UsageNoted,
+)
+from tunnel.core.token.token import AccountId, TokenId
+
+JOURNAL: Final = JournalId(bytes(range(16)))
+OTHER_JOURNAL: Final = JournalId(bytes(range(16, 32)))
+ACCOUNT: Final = AccountId(b"an account's id.")
+TOKEN: Final = TokenId(b"the token's id..")
+AT: Final = UnixSeconds(1_795_305_600)
+"""2026-11-22T00:00:00Z, where an hour begins."""
+
+RECORDS: Final[list[Noted]] = [
+    UsageNoted(ACCOUNT, "web", AT, 17, 4_000, 1 << 40, 2),
+    SessionBegan(SessionId(1), ACCOUNT, TOKEN, "192.0.2.1:50000", AT),
+    NameTaken(Label("web"), ACCOUNT, SessionId(1), Epoch(9), "192.0.2.1:50000", AT),
+    AgentRefused("[2001:db8::1]:50000", "bad-token", "the token's signature does not hold", 3, AT),
+    ServerNoted(ServerNote.RELOAD, "2 workers", AT),
+    NameLost(Label("web"), ACCOUNT, SessionId(1), Epoch(9), AT),
+    SessionClosed(SessionId(1), ACCOUNT, TOKEN, "192.0.2.1:50000", "the agent left", 61, AT),
+    RecordsDropped(12, AT, UnixSeconds(AT + 5)),
+]
+
+
+def segment(records: list[Noted], first: int = 1, number: int = 1) -> bytes:
+    """A whole segment of `JOURNAL`."""
+    frames = [frame_bytes(JOURNAL, first + place, record) for place, record in enumerate(records)]
+    return b"".join([head_bytes(SegmentHead(JOURNAL, number, first)), *frames])
+
+
+def record_strategy() -> st.SearchStrategy[Noted]:
+    """Any record, with texts that need no cutting."""
+    number = st.integers(0, 2**64 - 1)
+    moment, session, epoch = number.map(UnixSeconds), number.map(SessionId), number.map(Epoch)
+    sixteen = st.binary(min_size=16, max_size=16)
+    account, token = sixteen.map(AccountId), sixteen.map(TokenId)
+    words = st.characters(min_codepoint=32, max_codepoint=126)
+    short, long = st.text(words, max_size=63), st.text(words, max_size=256)
+    label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True).map(Label)
+    return st.one_of(
+        st.builds(UsageNoted, account, short, moment, number, number, number, number),
+        st.builds(SessionBegan, session, account, token, short, moment),
+        st.builds(SessionClosed, session, account, token, short, long, number, moment),
+        st.builds(AgentRefused, short, short, long, number, moment),
+        st.builds(NameTaken, label, account, session, epoch, short, moment),
+        st.builds(NameLost, label, account, session, epoch, moment),
+        st.builds(ServerNoted, st.sampled_from(ServerNote), long, moment),
+        st.builds(RecordsDropped, number, moment, moment),
+    )
