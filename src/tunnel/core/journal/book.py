@@ -37,7 +37,6 @@ class UsageBook:
     def __init__(self, now: UnixSeconds, rows_max: int = ROWS_MAX) -> None:
         self._rows_max: Final = rows_max
         self._rows: Final[dict[tuple[AccountId, str], Counts]] = {}
-        self._totals: Final[dict[AccountId, Counts]] = {}
         self._hour = hour_of(now)
 
     @property
@@ -45,27 +44,23 @@ class UsageBook:
         """How many rows wait to be noted."""
         return len(self._rows)
 
-    def total_of(self, account: AccountId) -> Counts | None:
-        """All that was counted for an account since the beginning; it only grows. None when that is nothing."""
-        return self._totals.get(account)
-
     def on_time(self, now: UnixSeconds) -> None:
         """What is counted from here on belongs to the hour of `now`, in rows that begin now."""
         self._hour = hour_of(now)
 
     def count_exchange(self, account: AccountId, name: str, bytes_up: int, bytes_down: int) -> None:
         """One exchange has reached its end."""
-        for counts in (self._row(account, name), self._total(account)):
-            counts.requests += 1
-            counts.bytes_up += bytes_up
-            counts.bytes_down += bytes_down
+        row = self._row(account, name)
+        row.requests += 1
+        row.bytes_up += bytes_up
+        row.bytes_down += bytes_down
 
     def count_connection(self, account: AccountId, name: str, bytes_up: int, bytes_down: int) -> None:
         """One raw connection has reached its end."""
-        for counts in (self._row(account, name), self._total(account)):
-            counts.connections += 1
-            counts.bytes_up += bytes_up
-            counts.bytes_down += bytes_down
+        row = self._row(account, name)
+        row.connections += 1
+        row.bytes_up += bytes_up
+        row.bytes_down += bytes_down
 
     def take(self) -> list[UsageNoted]:
         """All rows as records; they are no longer in the book."""
@@ -88,10 +83,3 @@ class UsageBook:
         row = Counts(self._hour)
         self._rows[(account, name)] = row
         return row
-
-    def _total(self, account: AccountId) -> Counts:
-        total = self._totals.get(account)
-        if total is None:
-            total = Counts(self._hour)
-            self._totals[account] = total
-        return total
