@@ -8,7 +8,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-FOLDERS = ("base", "journal", "mux", "http", "policy", "proxy", "route", "relay")
+FOLDERS = ("base", "journal", "mux", "http", "policy", "proxy", "directory", "route", "relay")
 SHELL = (
     "core/link/preface",
     "drive/alarm",

@@ -33,6 +33,7 @@ ARROW_GROUND = {
             "proxy",
             "tls",
             "journal",
+            "directory",
             "audit",
             "control",
             "policy",

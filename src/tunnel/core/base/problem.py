@@ -120,6 +120,32 @@ ADDRESS_DENIED: Final = Problem(
 TOO_MANY_EXCHANGES: Final = Problem(
     "too-many-exchanges", 429, Hop.EDGE, "Too many requests run at the same time", "Let some end, then try again.", 1
 )
+REQUESTS_USED_UP: Final = Problem(
+    "requests-used-up",
+    402,
+    Hop.EDGE,
+    "The tunnel's account has used all requests of this month",
+    "Its owner can change the plan; the count begins anew with the next month (UTC).",
+)
+BYTES_USED_UP: Final = Problem(
+    "bytes-used-up",
+    402,
+    Hop.EDGE,
+    "The tunnel's account has used all bytes of this month",
+    "Its owner can change the plan; the count begins anew with the next month (UTC).",
+)
+
+
+def account_rate_limited(seconds: int) -> Problem:
+    """Requests of all endpoints of an account come faster than its plan allows; in `seconds` the next one fits."""
+    return Problem(
+        "account-rate-limited",
+        429,
+        Hop.EDGE,
+        "Too many requests a second for the plan of this tunnel's account",
+        "Wait as Retry-After says.",
+        seconds,
+    )
 
 
 def rate_limited(seconds: int) -> Problem:

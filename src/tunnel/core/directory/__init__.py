@@ -1,0 +1,1 @@
+"""What the data plane knows of accounts: one value, its bytes, and what follows from it (spec/gate.md)."""
