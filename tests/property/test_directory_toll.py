@@ -82,7 +82,6 @@ def test_one_process_alone_counts_exactly_however_far_the_store_is_behind(steps:
 def test_what_is_used_up_is_named() -> None:
     tolls = Tolls()
     toll = tolls.toll(MINE)
-    assert not toll.is_bounded
     tolls.learn(told(Quota(requests_month=2, bytes_month=100), 1, 20), [])
     assert toll.is_bounded
     assert toll.refusal(NOW) is None
