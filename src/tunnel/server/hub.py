@@ -25,6 +25,7 @@ from tunnel.drive.link import Link, StreamHandler
 from tunnel.drive.reading import read_buffer
 from tunnel.observe.events import EventSink
 from tunnel.ports import Clock, Entropy
+from tunnel.server.counting import NobodyCounts, UsageCounter
 from tunnel.server.registry import LocalRegistry, Registry
 from tunnel.server.urls import Urls
 
@@ -214,6 +215,7 @@ class Hub:
         self.sessions: Final[dict[SessionId, Session]] = {}
         self.ports: PublicPorts = NoPublicPorts()
         self.registry: Registry = LocalRegistry(self.table, self, clock, entropy)
+        self.usage: UsageCounter = NobodyCounts()
         self._sessions_of: Final[dict[TokenId, set[Session]]] = {}
         self.elsewhere: Elsewhere | None = None
         """The other workers, in a server of several."""

@@ -314,5 +314,7 @@ class PublicConnection:
         self._alarm.set_by(Instant(now + self._hub.limits.linger_seconds_max))
 
     def _tell(self, told: Report | HealthNews) -> None:
+        if isinstance(told, Report) and told.account is not None:
+            self._hub.usage.count_exchange(told.account, told.name, told.bytes_up, told.bytes_down)
         if self._hub.requests_shown or isinstance(told, HealthNews):
             self._hub.events.emit(event_of(told, self._address))

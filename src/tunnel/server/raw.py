@@ -13,7 +13,7 @@ from tunnel.core.relay.actions import CloseVisitor, EndOrigin, EndVisitor, Leave
 from tunnel.core.relay.pipe import Pipe, PipeAction, PipeDone
 from tunnel.core.relay.waits import Wait
 from tunnel.core.route.table import Lease
-from tunnel.core.token.token import EndpointKind
+from tunnel.core.token.token import AccountId, EndpointKind
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
@@ -39,6 +39,8 @@ class RawConnection:
         self._peer = Address("", 0)
         self._alarm: Final = Alarm(hub.loop, self)
         self._pipe: Pipe | None = None
+        self._account: AccountId | None = None
+        """Whose usage it is, once a stream was opened for it."""
         self._entry: Entry | None = None
         """What the door wants back at the end."""
         self._side: Final = VisitorSide(hub.limits.stream_queue_bytes)
@@ -234,6 +236,7 @@ class RawConnection:
             self._refuse(error_of(opened).code)
             return
         self._side.attach(value_of(opened), lease)
+        self._account = lease.account
         lease.outstanding += 1
         self._pipe = Pipe(self._hub.limits, now)
         self._side.limit(self._hub.door.meter(caller_of(self._peer.host), lease.name, lease.policy))
@@ -288,6 +291,8 @@ class RawConnection:
         self._side.close(abort=True)
 
     def _report(self, done: PipeDone) -> None:
+        if self._account is not None:
+            self._hub.usage.count_connection(self._account, self._name, done.bytes_up, done.bytes_down)
         if self._hub.requests_shown:
             self._hub.events.emit(
                 ConnectionDone(

@@ -4,6 +4,7 @@ from typing import Final, TypeAlias, final
 
 from tunnel.core.base.ids import RequestId
 from tunnel.core.route.table import Lease
+from tunnel.core.token.token import AccountId
 
 
 @final
@@ -81,6 +82,7 @@ class Report:
         bytes_up: int,
         bytes_down: int,
         session: int = 0,
+        account: AccountId | None = None,
     ) -> None:
         self.request_id: Final = request_id
         self.name: Final = name
@@ -93,6 +95,8 @@ class Report:
         self.bytes_down: Final = bytes_down
         self.session: Final = session
         """Whose link it ran on; 0 when it found none."""
+        self.account: Final = account
+        """Whose usage it is; None when it found no link."""
 
 
 Action: TypeAlias = (
