@@ -35,6 +35,8 @@ from tunnel.core.base.outcome import Failure, Success
 from tunnel.observe.events import (
     AgentReady,
     ConnectionDone,
+    ControlEnded,
+    ControlReady,
     Event,
     ExchangeDone,
     FromWorker,
@@ -84,6 +86,8 @@ EVENTS: Final[tuple[Event, ...]] = (
     Reloading(),
     NotReloaded("the port is taken"),
     Reloaded(2, 0.5),
+    ControlReady("http://127.0.0.1:7480/"),
+    ControlEnded(-9, "it said nothing for 60 s", 0.5),
     ConnectionDone("db", "tcp", 12.5, "ok", 3, 4, "203.0.113.9"),
 )
 

@@ -7,6 +7,8 @@ from typing import Final
 from tunnel.observe.events import (
     AgentReady,
     ConnectionDone,
+    ControlEnded,
+    ControlReady,
     Event,
     ExchangeDone,
     FromWorker,
@@ -52,6 +54,8 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     Reloading: "reloading",
     NotReloaded: "not_reloaded",
     Reloaded: "reloaded",
+    ControlReady: "control_ready",
+    ControlEnded: "control_ended",
 }
 """The `event` of each object; a contract with programs (OPS-CLI-006)."""
 
@@ -110,6 +114,8 @@ def _words(event: Event) -> str:
             return f"worker {event.worker}: {_words(event.event)}"
         case WorkerStarted() | WorkerEnded() | Reloading() | NotReloaded() | Reloaded():
             return _worker_words(event)
+        case ControlReady() | ControlEnded():
+            return _control_words(event)
         case _:
             return _link_words(event)
 
@@ -134,6 +140,16 @@ def _worker_words(event: WorkerStarted | WorkerEnded | Reloading | NotReloaded |
             return f"not reloaded, everything is as before: {event.reason}"
         case Reloaded():
             return f"reloaded: {event.workers} new workers serve after {event.seconds:.1f} s; the old ones finish"
+
+
+def _control_words(event: ControlReady | ControlEnded) -> str:
+    match event:
+        case ControlReady():
+            return f"dashboard and API at {event.url}"
+        case ControlEnded():
+            how = f"signal {-event.code}" if event.code < 0 else f"exit code {event.code}"
+            words = f": {event.words}" if event.words else ""
+            return f"the control process ended ({how}) and is begun again in {event.retry_seconds:.1f} s{words}"
 
 
 def _link_words(

@@ -231,6 +231,27 @@ class Reloaded:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ControlReady:
+    """The control process answers: API and dashboard, at `url`."""
+
+    url: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ControlEnded:
+    """The control process is gone, and begun again in `retry_seconds`; tunnels go on meanwhile.
+
+    `code` is its exit code, below 0 a signal; `words` the last it wrote to standard error, or why it was ended.
+    """
+
+    code: int
+    words: str
+    retry_seconds: float
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class FromWorker:
     """What one worker of several said."""
 
@@ -260,6 +281,8 @@ Event: TypeAlias = (
     | Reloading
     | NotReloaded
     | Reloaded
+    | ControlReady
+    | ControlEnded
     | FromWorker
 )
 

@@ -13,6 +13,7 @@ class Hop(Enum):
     EDGE = "edge"
     LINK = "link"
     LOCAL = "local"
+    CONTROL = "control"
 
 
 @final

@@ -1,0 +1,129 @@
+"""What every handler of the API is given, and the shapes that they share."""
+
+from dataclasses import dataclass
+from typing import Annotated, Final, TypeAlias, final
+
+from fastapi import Depends, Query, Request
+from fastapi import Path as FromPath
+from pydantic import BaseModel, ConfigDict, Field
+
+from tunnel.api.actor import Actor, actor_of, request_id_of
+from tunnel.api.plane import Plane
+from tunnel.api.problems import NOT_VALID, SERVER_AWAY, ProblemAnswer, problem_of_store
+from tunnel.api.scoped import SCOPE
+from tunnel.core.base.ids import UnixSeconds
+from tunnel.core.base.problem import Problem
+from tunnel.core.control.page import PAGE_ROWS, PAGE_ROWS_MAX, Page
+from tunnel.core.token.token import AccountId
+from tunnel.store.errors import StoreError
+from tunnel.store.port import Store
+
+SECONDS_MAX: Final = 10 * 365 * 86_400
+"""Ten years: no bound of ours is longer."""
+COUNT_MAX: Final = 1 << 53
+"""What a number in JSON can be in every language."""
+_AFTER_CHARS_MAX: Final = 500
+
+
+class Shape(BaseModel):
+    """A JSON object with the fields that its class names and no other; numbers are not texts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request that was let in: who asks, when, and what it can be answered from."""
+
+    plane: Plane
+    actor: Actor
+    request_id: str
+    now: UnixSeconds
+
+    @property
+    def store(self) -> Store:
+        """The database."""
+        return self.plane.store
+
+    def refused(self, error: StoreError) -> ProblemAnswer:
+        """What the store would not or could not do."""
+        problem, detail = problem_of_store(error)
+        return ProblemAnswer(problem, detail, self.request_id)
+
+    def problem(self, problem: Problem, detail: str = "") -> ProblemAnswer:
+        """Any other problem."""
+        return ProblemAnswer(problem, detail, self.request_id)
+
+    def wrong(self, at: str, why: str) -> ProblemAnswer:
+        """One place of the request is not as it should be."""
+        return ProblemAnswer(NOT_VALID, "", self.request_id, ((at, why),))
+
+    def server_away(self, why: str) -> ProblemAnswer:
+        """The data plane beside us did not answer."""
+        return ProblemAnswer(SERVER_AWAY, why, self.request_id)
+
+
+def plane_of(request: Request) -> Plane:
+    """The plane of the application that the request came to."""
+    plane: Plane = request.app.state.plane
+    return plane
+
+
+def _call_of(request: Request) -> Call:
+    plane = plane_of(request)
+    return Call(plane, actor_of(request), request_id_of(request), plane.clock.unix())
+
+
+ThisCall: TypeAlias = Annotated[Call, Depends(_call_of)]
+
+Seconds: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=SECONDS_MAX)]
+Moment: TypeAlias = Annotated[int, Field(description="Seconds since 1970-01-01T00:00:00Z.")]
+Count: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=COUNT_MAX)]
+Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""What a person wrote; no control characters, so that it can stand in a log line and a table."""
+AccountText: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="The ID of an account.")]
+NameText: TypeAlias = Annotated[
+    str, Field(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="One DNS label: the name of an endpoint.")
+]
+AccountInPath: TypeAlias = Annotated[
+    str, FromPath(alias="account", pattern="^[0-9a-f]{32}$", description="The ID of an account.")
+]
+NameInPath: TypeAlias = Annotated[
+    str, FromPath(alias="name", pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="One DNS label.")
+]
+After: TypeAlias = Annotated[
+    str,
+    Query(max_length=_AFTER_CHARS_MAX, description="`next` of the page before; leave it out for the first page."),
+]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX, description="How many items at most.")]
+Next: TypeAlias = Annotated[str | None, Field(description="Where the next page begins; null when this is the last.")]
+LIMIT: Final = PAGE_ROWS
+
+IDEMPOTENCY: Final[dict[str, object]] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A repeated request with the same key gets the answer of the first, and nothing is done twice.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
+}
+
+
+def reading(scope: str) -> dict[str, object]:
+    """What the description says of a route that reads."""
+    return {SCOPE: scope, "security": [{"key": []}]}
+
+
+def writing(scope: str) -> dict[str, object]:
+    """What the description says of a route that changes something."""
+    return {**reading(scope), "parameters": [IDEMPOTENCY]}
+
+
+def page_of(after: str, limit: int) -> Page:
+    """The page that was asked for."""
+    return Page(after, limit)
+
+
+def account_id(text: str) -> AccountId:
+    """The ID that a checked text writes."""
+    return AccountId(bytes.fromhex(text))

@@ -1,0 +1,1 @@
+"""The routes of the HTTP API, a noun a file; each says which scope it needs."""

@@ -1,0 +1,168 @@
+"""Accounts: an operator makes and lists them; each account reads and changes its own."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from tunnel.api.calls import (
+    LIMIT,
+    AccountInPath,
+    AccountText,
+    After,
+    Limit,
+    Moment,
+    Next,
+    Seconds,
+    Shape,
+    Text,
+    ThisCall,
+    account_id,
+    page_of,
+    reading,
+    writing,
+)
+from tunnel.api.problems import SCOPE_MISSING, ProblemAnswer
+from tunnel.api.scoped import ANY_SCOPE, ScopedRoute
+from tunnel.core.base.ids import UnixSeconds
+from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.control.account import DEFAULT_PLAN, Account, AccountChange
+from tunnel.core.control.roles import Scope
+from tunnel.core.token.token import ACCOUNT_BYTES, AccountId
+
+router = APIRouter(route_class=ScopedRoute, tags=["accounts"])
+
+AccountName = Annotated[Text, Field(min_length=1)]
+
+
+class AccountOut(Shape):
+    """An account. `ttl_default` and `ttl_max` are seconds that an exposure lasts; 0 is no limit."""
+
+    account: AccountText
+    name: str
+    created: Moment
+    plan: str
+    is_suspended: bool
+    ttl_default: int
+    ttl_max: int
+
+
+class AccountIn(Shape):
+    """An account to be made."""
+
+    name: AccountName
+    plan: Text = DEFAULT_PLAN
+    ttl_default: Seconds = 0
+    ttl_max: Seconds = 0
+
+
+class AccountPatch(Shape):
+    """What becomes different; what is left out stays. Plan and suspension are an operator's to change."""
+
+    name: AccountName | None = None
+    plan: Text | None = None
+    is_suspended: Annotated[bool, Field(strict=True)] | None = None
+    ttl_default: Seconds | None = None
+    ttl_max: Seconds | None = None
+
+
+class AccountPage(Shape):
+    """Accounts by name."""
+
+    items: list[AccountOut]
+    next: Next
+
+
+class KeyInUse(Shape):
+    """Who asks: the key, and what it may do. Without an account it is an operator's."""
+
+    key: str
+    account: AccountText | None
+    role: str
+    scopes: list[str]
+
+
+@router.get("/me", openapi_extra=reading(ANY_SCOPE), operation_id="show_me")
+async def show_me(call: ThisCall) -> KeyInUse:
+    """Say which key this is, and what it may do."""
+    actor = call.actor
+    account = None if actor.account is None else actor.account.hex()
+    scopes = sorted(scope.value for scope in actor.scopes)
+    return KeyInUse(key=actor.act.key, account=account, role=actor.role.value, scopes=scopes)
+
+
+@router.get(
+    "/accounts",
+    response_model=AccountPage,
+    openapi_extra=reading(Scope.OPERATE.value),
+    operation_id="list_accounts",
+)
+async def list_accounts(call: ThisCall, after: After = "", limit: Limit = LIMIT) -> AccountPage | ProblemAnswer:
+    """List all accounts."""
+    found = await call.store.accounts(page_of(after, limit))
+    if not isinstance(found, Success):
+        return call.refused(error_of(found))
+    page = value_of(found)
+    return AccountPage(items=[_out(each) for each in page.items], next=page.next)
+
+
+@router.post(
+    "/accounts",
+    response_model=AccountOut,
+    status_code=201,
+    openapi_extra=writing(Scope.OPERATE.value),
+    operation_id="create_account",
+)
+async def create_account(call: ThisCall, asked: AccountIn) -> AccountOut | ProblemAnswer:
+    """Make an account."""
+    made = Account(
+        AccountId(call.plane.entropy.random_bytes(ACCOUNT_BYTES)),
+        asked.name,
+        UnixSeconds(call.now),
+        asked.plan,
+        is_suspended=False,
+        ttl_default=asked.ttl_default,
+        ttl_max=asked.ttl_max,
+    )
+    created = await call.store.create_account(made, call.actor.act, call.now)
+    return _out(value_of(created)) if isinstance(created, Success) else call.refused(error_of(created))
+
+
+@router.get(
+    "/accounts/{account}",
+    response_model=AccountOut,
+    openapi_extra=reading(Scope.ACCOUNT_READ.value),
+    operation_id="show_account",
+)
+async def show_account(call: ThisCall, account: AccountInPath) -> AccountOut | ProblemAnswer:
+    """Show an account."""
+    found = await call.store.account(account_id(account))
+    return _out(value_of(found)) if isinstance(found, Success) else call.refused(error_of(found))
+
+
+@router.patch(
+    "/accounts/{account}",
+    response_model=AccountOut,
+    openapi_extra=writing(Scope.ACCOUNT_WRITE.value),
+    operation_id="change_account",
+)
+async def change_account(call: ThisCall, account: AccountInPath, asked: AccountPatch) -> AccountOut | ProblemAnswer:
+    """Change an account."""
+    of_operator = asked.plan is not None or asked.is_suspended is not None or asked.ttl_max is not None
+    if of_operator and not call.actor.may(Scope.OPERATE, account_id(account)):
+        return call.problem(SCOPE_MISSING, "plan, is_suspended and ttl_max are an operator's to change.")
+    change = AccountChange(asked.name, asked.plan, asked.is_suspended, asked.ttl_default, asked.ttl_max)
+    changed = await call.store.change_account(account_id(account), change, call.actor.act, call.now)
+    return _out(value_of(changed)) if isinstance(changed, Success) else call.refused(error_of(changed))
+
+
+def _out(account: Account) -> AccountOut:
+    return AccountOut(
+        account=account.account.hex(),
+        name=account.name,
+        created=account.created,
+        plan=account.plan,
+        is_suspended=account.is_suspended,
+        ttl_default=account.ttl_default,
+        ttl_max=account.ttl_max,
+    )
