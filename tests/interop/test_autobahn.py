@@ -74,10 +74,11 @@ def is_alike(one: list[object], other: list[object]) -> bool:
     """Whether two results of a case say the same of whoever answered.
 
     Autobahn takes two answers for right where messages come before a violation: to them first (OK), or to the violation
-    at once (NON-STRICT). A library does this or that by how the bytes were cut into reads, with the tunnel and without.
-    The close has to be the same; the messages then cannot be.
+    at once (NON-STRICT); and it judges no answer where a long message is followed by a close (INFORMATIONAL). A library
+    does this or that by how the bytes were cut into reads, with the tunnel and without. The close has to be the same;
+    the messages before it cannot be.
     """
-    if {one[0], other[0]} == {"OK", "NON-STRICT"}:
+    if {one[0], other[0]} in ({"OK", "NON-STRICT"}, {"INFORMATIONAL"}):
         return one[1:-2] == other[1:-2]
     return one == other
 
