@@ -1,0 +1,1 @@
+"""The dashboard: pages made on the server, whole without a script and live with one (spec/dashboard.md)."""
