@@ -44,7 +44,7 @@ local HOST_RULES = { [0] = "rewrite", [1] = "keep", [2] = "value" }
 -- Fields of a message in order: name, type, bytes (text and block: at most), values when the set of them is closed.
 local MESSAGES = {
     [0x01] = { "Hello", {
-        { "version", "uint", 2 }, { "instance", "bytes", 16 }, { "token", "bytes", 240 }, { "software", "text", 64 },
+        { "version", "uint", 2 }, { "instance", "bytes", 16 }, { "token", "bytes", 801 }, { "software", "text", 64 },
         { "link", "uint", 1 },
     } },
     [0x02] = { "Expose", {

@@ -40,7 +40,7 @@ from tunnel.core.cluster.messages import (
 from tunnel.core.cluster.replica import Replica
 from tunnel.core.link.messages import DenialCode, Expose, Keep
 from tunnel.core.route.table import RouteTable
-from tunnel.core.token.token import AccountId, EndpointKind
+from tunnel.core.token.token import TOKEN_BYTES, AccountId, EndpointKind
 
 NOW: Final = Instant(50.0)
 TOKEN: Final = raw_token(1)
@@ -177,7 +177,7 @@ def test_a_worker_takes_no_worker_s_words(message: Message) -> None:
 def test_a_worker_takes_no_lease_of_a_token_that_is_none_and_no_garbage() -> None:
     replica = Replica(RouteTable(DEFAULT_LIMITS), WorkerId(1))
     asked = Expose(EndpointId(1), EndpointKind.HTTP, "a", Keep())
-    forged = LeaseUp(WorkerId(1), SessionId(1), Epoch(1), Label("a"), bytes(240), asked, "", bytes(16))
+    forged = LeaseUp(WorkerId(1), SessionId(1), Epoch(1), Label("a"), bytes(TOKEN_BYTES), asked, "", bytes(16))
     assert replica.receive(encode_message(forged), NOW) == Failure(OutOfTurn(MessageKind.LEASE_UP))
     assert replica.receive(framed(0x7F, b""), NOW) == Failure(UnknownMessage(0x7F))
 

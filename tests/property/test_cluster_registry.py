@@ -50,7 +50,7 @@ from tunnel.core.cluster.replica import MOVED_MAX, Replica
 from tunnel.core.link.messages import DenialCode, Expose, Keep
 from tunnel.core.policy.rules import Policy, Rates, SignIn
 from tunnel.core.route.table import Lease, Offline, RouteTable
-from tunnel.core.token.token import EndpointKind
+from tunnel.core.token.token import TOKEN_BYTES, EndpointKind
 
 TOKENS: Final = (raw_token(1), raw_token(2), raw_token(3, account=2))
 DEMO: Final = Label("demo")
@@ -376,7 +376,7 @@ def test_words_that_make_no_sense_end_the_conversation() -> None:
     assert said(one.number, Attend(1)) == Failure(OutOfTurn(MessageKind.ATTEND))
     assert said(two.number, ask) == Failure(OutOfTurn(MessageKind.ASK_NAME))
     assert said(two.number, Serve()) == Failure(OutOfTurn(MessageKind.SERVE))
-    forged = OpenSession(1, bytes(16), 0, bytes(240), "")
+    forged = OpenSession(1, bytes(16), 0, bytes(TOKEN_BYTES), "")
     assert said(two.number, forged) == Failure(OutOfTurn(MessageKind.OPEN_SESSION))
     assert said(WorkerId(77), Ready()) == Success(None)
     gone = AskName(SessionId(99), ask.asked)

@@ -57,6 +57,7 @@ from tunnel.core.link.messages import (
 from tunnel.core.link.server_side import ServerConversation
 from tunnel.core.token.errors import (
     BadSignature,
+    BrokenChain,
     Expired,
     NotYetValid,
     TokenError,
@@ -64,12 +65,12 @@ from tunnel.core.token.errors import (
     TokenPart,
     UnknownKey,
 )
-from tunnel.core.token.token import EndpointKind, KeyId
+from tunnel.core.token.token import TOKEN_BYTES, EndpointKind, KeyId
 
 START: Final = Instant(100.0)
 LATE: Final = Instant(START + DEFAULT_LIMITS.handshake_seconds_max)
 LIMITS: Final = replace(DEFAULT_LIMITS, endpoints_per_session_max=3)
-TOKEN: Final = bytes(240)
+TOKEN: Final = bytes(TOKEN_BYTES)
 HELLO: Final = Hello(LINK_VERSION, bytes(16), TOKEN, "test")
 WELCOME: Final = Welcome(SessionId(7), 5000, 15000, "server")
 
@@ -497,7 +498,8 @@ def test_each_token_error_has_its_own_code() -> None:
         NotYetValid(UnixSeconds(1), UnixSeconds(0)),
         Expired(UnixSeconds(1), UnixSeconds(1)),
     ]
-    assert {type(error) for error in errors} == set(get_args(TokenError))
+    assert {BrokenChain, *[type(error) for error in errors]} == set(get_args(TokenError))
+    assert token_refusal_code(BrokenChain(1)) is RefusalCode.BAD_SIGNATURE
     assert [token_refusal_code(error).name for error in errors] == [
         "MALFORMED",
         "UNKNOWN_KEY",

@@ -53,7 +53,7 @@ from tunnel.core.policy.rules import (
     SignIn,
 )
 from tunnel.core.route.name import label_of
-from tunnel.core.token.token import EndpointKind
+from tunnel.core.token.token import TOKEN_BYTES, EndpointKind
 
 U32: Final = st.integers(0, 2**32 - 1)
 U64: Final = st.integers(0, 2**64 - 1)
@@ -104,7 +104,7 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
         Hello,
         st.just(LINK_VERSION),
         st.binary(min_size=16, max_size=16),
-        st.binary(min_size=240, max_size=240),
+        st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES),
         texts(64),
         st.integers(0, 255),
     ),
@@ -255,7 +255,7 @@ def test_an_unknown_kind_is_refused_before_its_fields_come(kind: int) -> None:
     assert read([bytes([0, 9, kind])]) == ([], None if is_known else UnknownMessage(kind))
 
 
-HELLO: Final = encode_message(Hello(LINK_VERSION, bytes(16), bytes(240), "x"))
+HELLO: Final = encode_message(Hello(LINK_VERSION, bytes(16), bytes(TOKEN_BYTES), "x"))
 UP_TO_SOFTWARE: Final = HELLO[3:-4]
 
 
@@ -265,7 +265,7 @@ UP_TO_SOFTWARE: Final = HELLO[3:-4]
     [
         (MessageKind.HELLO, b"\0", "version"),
         (MessageKind.HELLO, HELLO[3:20], "instance"),
-        (MessageKind.HELLO, HELLO[3:200], "token"),
+        (MessageKind.HELLO, HELLO[3:700], "token"),
         (MessageKind.HELLO, UP_TO_SOFTWARE + b"\0\x41" + b"x" * 65, "software"),
         (MessageKind.HELLO, UP_TO_SOFTWARE + b"\0\1\x1b", "software"),
         (MessageKind.HELLO, UP_TO_SOFTWARE + b"\0\1\x7f", "software"),
@@ -379,7 +379,7 @@ def test_authorities_that_are_not(text: str) -> None:
 
 
 @pytest.mark.shows("LINK-SECRET-001")
-@given(st.binary(min_size=240, max_size=240).filter(lambda token: len(set(token)) > 1))
+@given(st.binary(min_size=TOKEN_BYTES, max_size=TOKEN_BYTES).filter(lambda token: len(set(token)) > 1))
 def test_a_hello_does_not_show_its_token(token: bytes) -> None:
     shown = repr(Hello(2, bytes(16), token, "x")) + repr([Hello(2, bytes(16), token, "x")])
     assert repr(token)[2:20] not in shown

@@ -18,11 +18,11 @@ from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.link.agent_side import AgentConversation
 from tunnel.core.link.messages import DenialCode, Denied, Expose, Fenced, Granted, Hello, Keep
 from tunnel.core.link.server_side import ServerConversation
-from tunnel.core.token.token import EndpointKind
+from tunnel.core.token.token import TOKEN_BYTES, EndpointKind
 
 START: Final = Instant(100.0)
 LIMITS: Final = replace(DEFAULT_LIMITS, endpoints_per_session_max=3)
-TOKEN: Final = bytes(240)
+TOKEN: Final = bytes(TOKEN_BYTES)
 
 
 class TwoEnds(RuleBasedStateMachine):

@@ -3,6 +3,7 @@
 Tokens are drawn field by field; damage is done to whole encodings, byte by byte and bit by bit.
 """
 
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -30,6 +31,7 @@ from tunnel.core.token.token import (
     TOKEN_BYTES,
     TOKEN_TEXT_CHARS,
     AccountId,
+    Bound,
     EndpointKind,
     KeyId,
     NamePattern,
@@ -38,6 +40,7 @@ from tunnel.core.token.token import (
 )
 
 PRIVATE_KEY: Final = bytes(range(32))
+SEED: Final = bytes(range(100, 132))
 PUBLIC_KEY: Final = public_key_of(PRIVATE_KEY) or b""
 LIMITS: Final = st.integers(1, 0xFFFF)
 
@@ -105,9 +108,9 @@ def changed(at: int, new: bytes) -> bytes:
 
 @pytest.mark.shows("TOKEN-FORM-001", "TOKEN-FORM-007")
 @given(tokens())
-def test_a_token_reads_back_from_its_240_bytes(token: Token) -> None:
+def test_a_token_reads_back_from_its_801_bytes(token: Token) -> None:
     raw = encoded(token)
-    assert len(raw) == TOKEN_BYTES == 240
+    assert len(raw) == TOKEN_BYTES == 801
     assert decode_token(raw) == Success(token)
 
 
@@ -115,34 +118,38 @@ def test_a_token_reads_back_from_its_240_bytes(token: Token) -> None:
 def test_the_fields_stand_where_the_layout_says() -> None:
     token = example_token(token_id=b"T" * 16, account=b"A" * 16, kinds=frozenset(ENDPOINT_KINDS))
     expected = (
-        bytes.fromhex("01 07 0002 0003 0004")
+        bytes.fromhex("02 07 0002 0003 0004")
+        + (1000).to_bytes(8, "big")
+        + (2000).to_bytes(8, "big")
+        + b"demo".ljust(63, b"\0")
         + key_id_of(PUBLIC_KEY)
         + b"T" * 16
         + b"A" * 16
-        + (1000).to_bytes(8, "big")
-        + (2000).to_bytes(8, "big")
-        + b"demo".ljust(64, b"\0")
-        + bytes(48)
     )
-    assert encoded(token)[:SIGNED_BYTES] == expected
+    assert encoded(token)[:SIGNED_BYTES] == expected + bytes(32)
+    assert encoded(token)[SIGNED_BYTES + 64 :] == bytes(3 * 182 + 32)
+    open_one = encode_token(token, PRIVATE_KEY, SEED)
+    assert isinstance(open_one, Success)
+    assert value_of(open_one)[:SIGNED_BYTES] == expected + (public_key_of(SEED) or b"")
+    assert value_of(open_one)[SIGNED_BYTES + 64 :] == bytes(3 * 182) + SEED
 
 
 @pytest.mark.shows("TOKEN-SIGN-001", "TOKEN-SIGN-003")
-def test_the_signature_covers_the_context_and_the_first_176_bytes() -> None:
-    assert CONTEXT == b"tunnel/token/1\0"
-    assert signature_holds(PUBLIC_KEY, RAW[176:], b"tunnel/token/1\0" + RAW[:176])
+def test_the_signature_covers_the_context_and_the_first_159_bytes() -> None:
+    assert CONTEXT == b"tunnel/token/2\0"
+    assert signature_holds(PUBLIC_KEY, RAW[159:223], b"tunnel/token/2\0" + RAW[:159])
     assert key_id_of(PUBLIC_KEY) == sha256_digest(PUBLIC_KEY)[:8]
 
 
 @pytest.mark.shows("TOKEN-FORM-007")
-@given(st.binary(min_size=170, max_size=250))
+@given(st.binary(min_size=795, max_size=805))
 def test_arbitrary_bytes_never_raise(raw: bytes) -> None:
     decoded = decode_token(raw)
     assert isinstance(decoded, Failure) or len(raw) == TOKEN_BYTES
 
 
 @pytest.mark.shows("TOKEN-FORM-007")
-@given(tokens(), st.integers(0, SIGNED_BYTES - 1), st.integers(1, 255))
+@given(tokens(), st.integers(0, SIGNED_BYTES - 33), st.integers(1, 255))
 def test_damaged_bytes_decode_to_a_token_with_those_very_bytes_or_not_at_all(token: Token, at: int, bits: int) -> None:
     raw = bytearray(encoded(token))
     raw[at] ^= bits
@@ -157,26 +164,27 @@ def test_damaged_bytes_decode_to_a_token_with_those_very_bytes_or_not_at_all(tok
 @pytest.mark.parametrize(
     ("raw", "part", "seen"),
     [
-        (RAW[:-1], TokenPart.LENGTH, 239),
-        (RAW + b"\0", TokenPart.LENGTH, 241),
+        (RAW[:-1], TokenPart.LENGTH, 800),
+        (RAW + b"\0", TokenPart.LENGTH, 802),
         (b"", TokenPart.LENGTH, 0),
         (changed(0, b"\0"), TokenPart.VERSION, 0),
-        (changed(0, b"\2"), TokenPart.VERSION, 2),
+        (changed(0, b"\1"), TokenPart.VERSION, 1),
         (changed(1, b"\0"), TokenPart.KINDS, 0),
         (changed(1, b"\x09"), TokenPart.KINDS, 9),
         (changed(2, b"\0\0"), TokenPart.LIMITS, 0),
         (changed(4, b"\0\0"), TokenPart.LIMITS, 0),
         (changed(6, b"\0\0"), TokenPart.LIMITS, 0),
-        (changed(48, (2000).to_bytes(8, "big")), TokenPart.TIMES, 0),
-        (changed(56, (EXPIRY_MAX + 1).to_bytes(8, "big")), TokenPart.TIMES, 0),
-        (changed(64, b"Demo"), TokenPart.PATTERN, 0),
-        (changed(64, b"\0\0\0\0"), TokenPart.PATTERN, 0),
-        (changed(64, b"de\0o"), TokenPart.PATTERN, 0),
-        (changed(64, b"-emo"), TokenPart.PATTERN, 0),
-        (changed(64, b"\xffemo"), TokenPart.PATTERN, 0),
-        (changed(64, b"a" * 64), TokenPart.PATTERN, 0),
-        (changed(128, b"\1"), TokenPart.RESERVED, 1),
-        (changed(175, b"\1"), TokenPart.RESERVED, 1),
+        (changed(8, (2000).to_bytes(8, "big")), TokenPart.TIMES, 0),
+        (changed(16, (EXPIRY_MAX + 1).to_bytes(8, "big")), TokenPart.TIMES, 0),
+        (changed(24, b"Demo"), TokenPart.PATTERN, 0),
+        (changed(24, b"\0\0\0\0"), TokenPart.PATTERN, 0),
+        (changed(24, b"de\0o"), TokenPart.PATTERN, 0),
+        (changed(24, b"-emo"), TokenPart.PATTERN, 0),
+        (changed(24, b"\xffemo"), TokenPart.PATTERN, 0),
+        (changed(223, b"\1"), TokenPart.STEPS, 1),
+        (changed(768, b"\1"), TokenPart.STEPS, 3),
+        (changed(769, b"\1"), TokenPart.SEED, 0),
+        (changed(800, b"\1"), TokenPart.SEED, 0),
     ],
 )
 def test_each_part_that_breaks_the_format_is_named(raw: bytes, part: TokenPart, seen: int) -> None:
@@ -200,6 +208,7 @@ def test_each_part_that_breaks_the_format_is_named(raw: bytes, part: TokenPart, 
         (example_token(not_before=-1), TokenPart.TIMES),
         (example_token(not_before=2000), TokenPart.TIMES),
         (example_token(expiry=EXPIRY_MAX + 1), TokenPart.TIMES),
+        (replace(example_token(), ancestors=(Bound(TokenId(bytes(16)), 9, 9, 9),)), TokenPart.STEPS),
     ],
 )
 def test_a_value_that_does_not_fit_is_not_minted(token: Token, part: TokenPart) -> None:
@@ -210,6 +219,12 @@ def test_a_value_that_does_not_fit_is_not_minted(token: Token, part: TokenPart) 
 @given(st.binary(max_size=80).filter(lambda key: len(key) != 32))
 def test_a_key_of_another_length_mints_nothing(key: bytes) -> None:
     assert encode_token(example_token(), key) == Failure(KeyUnusable(len(key)))
+
+
+@pytest.mark.shows("TOKEN-FORM-008")
+@given(st.binary(max_size=80).filter(lambda seed: len(seed) != 32))
+def test_a_seed_of_another_length_mints_nothing(seed: bytes) -> None:
+    assert encode_token(example_token(), PRIVATE_KEY, seed) == Failure(PartUnfit(TokenPart.SEED))
 
 
 @pytest.mark.shows("TOKEN-TEXT-001", "TOKEN-TEXT-002")
@@ -223,11 +238,11 @@ def test_the_text_reads_back_and_has_one_spelling(token: Token) -> None:
 @pytest.mark.shows("TOKEN-TEXT-002")
 @given(st.text(st.characters(categories=None)), st.sampled_from(["", TEXT_PREFIX]))
 @example("", TEXT_PREFIX)
-@example("é" * 320, TEXT_PREFIX)
-@example("=" * 320, TEXT_PREFIX)
-@example("A" * 318 + "==", TEXT_PREFIX)
-@example("A" * 319 + "\n", TEXT_PREFIX)
-@example("A" * 319 + " ", TEXT_PREFIX)
+@example("é" * 1068, TEXT_PREFIX)
+@example("=" * 1068, TEXT_PREFIX)
+@example("A" * 1066 + "==", TEXT_PREFIX)
+@example("A" * 1067 + "\n", TEXT_PREFIX)
+@example("A" * 1067 + " ", TEXT_PREFIX)
 def test_arbitrary_text_is_refused_or_is_the_one_text_of_its_bytes(text: str, prefix: str) -> None:
     whole = prefix + text
     read = token_raw(whole)
@@ -260,7 +275,7 @@ def test_every_shorter_paste_is_malformed(length: int) -> None:
 
 
 def test_the_text_needs_no_spare_bits() -> None:
-    """240 is a multiple of three, so every one of the 320 characters carries six bits of the token."""
+    """801 is a multiple of three, so every one of the 1068 characters carries six bits of the token."""
     assert TOKEN_BYTES % 3 == 0
     assert base64url_bytes(token_text(RAW)[len(TEXT_PREFIX) :]) == RAW
 

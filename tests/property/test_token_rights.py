@@ -15,22 +15,25 @@ from hypothesis import strategies as st
 from tunnel.core.base.ids import Label, UnixSeconds
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.base.partial import public_key_of
-from tunnel.core.token.codec import SIGNED_BYTES, encode_token, key_id_of, token_text
+from tunnel.core.token.codec import MINTED_BYTES, SIGNED_BYTES, encode_token, key_id_of, token_text
 from tunnel.core.token.errors import (
     BadPattern,
     BadSignature,
+    BrokenChain,
     Expired,
     KeyUnusable,
     KindNotPermitted,
-    MintError,
     NameNotPermitted,
+    NarrowError,
     NotPermitted,
     NotYetValid,
     PartUnfit,
+    Sealed,
     TokenError,
     TokenMalformed,
     TokenPart,
     UnknownKey,
+    WouldWiden,
 )
 from tunnel.core.token.explain import describe, explain
 from tunnel.core.token.moments import duration_text, moment_text
@@ -207,7 +210,7 @@ def test_a_token_is_believed_from_not_before_until_expiry(now: int, error: Token
 def test_the_errors_are_told_apart_in_their_order() -> None:
     other_key = bytes(32)
     late = UnixSeconds(TOKEN.expiry)
-    assert verify_token(RAW[:-1], {}, late) == Failure(TokenMalformed(TokenPart.LENGTH, 239))
+    assert verify_token(RAW[:-1], {}, late) == Failure(TokenMalformed(TokenPart.LENGTH, 800))
     assert verify_token(RAW, {}, late) == Failure(UnknownKey(KEY_ID))
     assert verify_token(RAW, {KEY_ID: other_key}, late) == Failure(BadSignature(KEY_ID))
     assert verify_token(RAW, {KEY_ID: b"short"}, late) == Failure(BadSignature(KEY_ID))
@@ -221,20 +224,21 @@ def test_no_single_bit_can_change(bit: int) -> None:
     damaged[bit >> 3] ^= 1 << (bit & 7)
     verified = verify_token(bytes(damaged), KEYS, NOW)
     assert isinstance(verified, Failure)
-    if bit >> 3 >= SIGNED_BYTES:
+    if SIGNED_BYTES <= bit >> 3 < MINTED_BYTES:
         assert error_of(verified) == BadSignature(KEY_ID)
 
 
 @pytest.mark.shows("TOKEN-SIGN-002")
 def test_a_second_signature_cannot_be_made_from_the_first() -> None:
     """S and S + L sign the same in a careless verifier, which would give one token two encodings."""
-    scalar = int.from_bytes(RAW[-32:], "little")
-    twin = RAW[:-32] + (scalar + GROUP_ORDER).to_bytes(32, "little")
+    at = MINTED_BYTES - 32
+    scalar = int.from_bytes(RAW[at:MINTED_BYTES], "little")
+    twin = RAW[:at] + (scalar + GROUP_ORDER).to_bytes(32, "little") + RAW[MINTED_BYTES:]
     assert verify_token(twin, KEYS, NOW) == Failure(BadSignature(KEY_ID))
 
 
 @pytest.mark.shows("TOKEN-VERIFY-002")
-@given(st.binary(min_size=235, max_size=245), st.integers(0, 2**64))
+@given(st.binary(min_size=796, max_size=806), st.integers(0, 2**64))
 def test_arbitrary_bytes_are_never_believed(raw: bytes, now: int) -> None:
     assert isinstance(verify_token(raw, KEYS, UnixSeconds(now)), Failure)
 
@@ -286,11 +290,15 @@ def test_durations_are_in_their_largest_unit(seconds: int, text: str) -> None:
     assert duration_text(seconds) == text
 
 
-ERRORS: Final[list[TokenError | NotPermitted | MintError | BadPattern]] = [
+ERRORS: Final[list[TokenError | NotPermitted | NarrowError | BadPattern]] = [
     *[TokenMalformed(part, 1) for part in TokenPart],
     *[PartUnfit(part) for part in TokenPart],
     UnknownKey(KEY_ID),
     BadSignature(KEY_ID),
+    BrokenChain(2),
+    Sealed(1),
+    Sealed(3),
+    *[WouldWiden(part) for part in (TokenPart.KINDS, TokenPart.LIMITS, TokenPart.PATTERN, TokenPart.TIMES)],
     NotYetValid(UnixSeconds(20), UnixSeconds(10)),
     Expired(UnixSeconds(10), UnixSeconds(20)),
     KindNotPermitted(EndpointKind.TCP),
@@ -314,8 +322,8 @@ def test_no_words_hold_a_byte_of_the_signature() -> None:
         for raw in (RAW, RAW[:-1], RAW[:-1] + b"\0", b"\0" + RAW[1:]):
             verified = verify_token(raw, KEYS, UnixSeconds(now))
             said += repr(verified) if isinstance(verified, Success) else describe(error_of(verified)) + repr(verified)
-    signature = RAW[SIGNED_BYTES:]
-    text = token_text(RAW)[5 + SIGNED_BYTES * 4 // 3 + 2 :]
+    signature = RAW[SIGNED_BYTES:MINTED_BYTES]
+    text = token_text(RAW)[5 + SIGNED_BYTES * 4 // 3 + 2 : 5 + MINTED_BYTES * 4 // 3]
     runs = [signature[at : at + 4].hex() for at in range(60)] + [text[at : at + 6] for at in range(len(text) - 6)]
     assert not [run for run in runs if run in said]
 

@@ -4,6 +4,7 @@ Each case is a whole text with the time of its verification; accepted ones are a
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -11,10 +12,29 @@ import pytest
 
 from tunnel.core.base.ids import Label, UnixSeconds
 from tunnel.core.base.outcome import Outcome, Success, error_of, value_of
-from tunnel.core.token.codec import encode_token, key_id_of, token_raw, token_text
-from tunnel.core.token.errors import BadSignature, Expired, NotYetValid, TokenError, TokenMalformed, UnknownKey
+from tunnel.core.base.partial import public_key_of
+from tunnel.core.token.codec import (
+    NO_KEY,
+    SEED_AT,
+    encode_token,
+    key_id_of,
+    next_key,
+    step_at,
+    token_raw,
+    token_text,
+)
+from tunnel.core.token.errors import (
+    BadSignature,
+    BrokenChain,
+    Expired,
+    NotYetValid,
+    TokenError,
+    TokenMalformed,
+    UnknownKey,
+)
+from tunnel.core.token.narrow import Narrowing, narrow_token
 from tunnel.core.token.rights import matches, pattern_of
-from tunnel.core.token.token import AccountId, EndpointKind, KeyId, NamePattern, Token, TokenId
+from tunnel.core.token.token import AccountId, EndpointKind, KeyId, NamePattern, Token, TokenId, ids_of
 from tunnel.core.token.verify import verify_token
 
 
@@ -31,16 +51,18 @@ class Fields(TypedDict):
     sessions_max: int
     not_before: int
     expiry: int
+    chain: list[str]
 
 
 class Case(TypedDict):
-    """One text; `token` is there when `result` is `accepted`."""
+    """One text; `token` is there when `result` is `accepted`, `seeds` has what somebody could narrow it with."""
 
     name: str
     text: str
     now: int
     result: str
     token: Fields
+    seeds: list[str | None]
 
 
 class Match(TypedDict):
@@ -68,6 +90,7 @@ WORDS: Final[dict[type[TokenError], str]] = {
     TokenMalformed: "malformed",
     UnknownKey: "unknown key",
     BadSignature: "bad signature",
+    BrokenChain: "broken chain",
     NotYetValid: "not yet valid",
     Expired: "expired",
 }
@@ -104,10 +127,41 @@ def test_each_text_has_its_verdict(case: Case) -> None:
         return
     assert case["result"] == "accepted"
     token = token_from(case["token"])
-    assert value_of(done) == token
-    again = encode_token(token, bytes.fromhex(VECTORS["private_key"]))
-    assert isinstance(again, Success)
-    assert token_text(value_of(again)) == case["text"]
+    assert replace(value_of(done), ancestors=()) == token
+    assert [each.hex() for each in ids_of(value_of(done))] == case["token"]["chain"]
+    if len(case["token"]["chain"]) == 1:
+        seed = bytes.fromhex(next(iter(case["seeds"]), None) or "") or None
+        again = encode_token(token, bytes.fromhex(VECTORS["private_key"]), seed)
+        assert isinstance(again, Success)
+        assert token_text(value_of(again)) == case["text"]
+
+
+NARROWED: Final = [case for case in VECTORS["cases"] if len(case["seeds"]) > 1]
+
+
+@pytest.mark.shows("TOKEN-CHAIN-001", "TOKEN-CHAIN-004")
+@pytest.mark.parametrize("case", NARROWED, ids=lambda case: str(case["name"]))
+def test_each_narrowed_text_can_be_made_from_the_one_before(case: Case) -> None:
+    """The rights of the last step, asked for by the holder of the step before it, give the same text again."""
+    done = token_raw(case["text"])
+    assert isinstance(done, Success)
+    raw, seeds = value_of(done), case["seeds"]
+    for step, seed in enumerate(seeds):
+        assert next_key(raw, step) == (NO_KEY if seed is None else public_key_of(bytes.fromhex(seed)))
+    steps = len(seeds) - 1
+    parent = raw[: step_at(steps)].ljust(SEED_AT, b"\0") + bytes.fromhex(seeds[-2] or "")
+    token = token_from(case["token"])
+    asked = Narrowing(
+        token.pattern,
+        token.kinds,
+        token.names_max,
+        token.streams_max,
+        token.sessions_max,
+        token.not_before,
+        token.expiry,
+    )
+    last = seeds[-1]
+    assert narrow_token(parent, asked, None if last is None else bytes.fromhex(last)) == Success(raw)
 
 
 @pytest.mark.shows("TOKEN-VERIFY-001")

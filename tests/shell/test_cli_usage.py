@@ -120,7 +120,7 @@ def test_misuse_ends_with_2_and_a_pointer_to_help(arguments: str, capsys: pytest
 
 @pytest.mark.shows("OPS-CLI-003")
 @pytest.mark.bug("B6")
-@pytest.mark.parametrize("typed", [["--token", "tnl1_secret"], ["--token=tnl1_secret"], ["--token"]])
+@pytest.mark.parametrize("typed", [["--token", "tnl2_secret"], ["--token=tnl2_secret"], ["--token"]])
 def test_a_token_on_the_command_line_is_refused(typed: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert ended(["http", "3000", *typed]) == ExitCode.USAGE
     told = capsys.readouterr().err
@@ -299,7 +299,7 @@ def test_two_tokens_in_the_environment_are_one_too_many(token_file: Path, capsys
 
 
 @pytest.mark.shows("OPS-CLI-013", "OPS-CLI-003")
-@pytest.mark.parametrize("change", ["", "x", "tnl1_", "cut", "doubled", "huge"])
+@pytest.mark.parametrize("change", ["", "x", "tnl2_", "cut", "doubled", "huge"])
 def test_a_text_that_is_no_token_is_refused_without_repeating_it(
     change: str, token_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -398,7 +398,7 @@ def test_explain_reads_standard_input(
 
 
 def test_explain_says_when_the_bytes_cannot_be_a_token(token_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    token_file.write_text("tnl1_" + "A" * 320)
+    token_file.write_text("tnl2_" + "A" * 1068)
     assert run(["token", "explain", str(token_file)], NOBODY) == ExitCode.USAGE
     assert str(token_file) in capsys.readouterr().err
 

@@ -25,6 +25,8 @@ from tunnel.core.base.limits import Limits
 from tunnel.core.link.codec import encode_message
 from tunnel.core.link.messages import Withdraw
 from tunnel.core.link.preface import StreamReply, encode_reply
+from tunnel.core.token.codec import MINTED_BYTES
+from tunnel.core.token.token import TOKEN_BYTES
 from tunnel.drive.transport import stream_transport
 from tunnel.observe.events import LinkRefused, SessionEnded, SessionOpened
 
@@ -143,7 +145,8 @@ async def test_a_client_of_tls_1_2_is_dropped(state: Path) -> None:
 
 def forged(token: bytes) -> bytes:
     """The last byte of the signature changed."""
-    return token[:-1] + bytes([token[-1] ^ 1])
+    end = MINTED_BYTES - 1
+    return token[:end] + bytes([token[end] ^ 1]) + token[MINTED_BYTES:]
 
 
 @pytest.mark.shows("OPS-ADMIT-008")
@@ -205,7 +208,7 @@ async def test_an_agent_that_lies_about_frames_is_told_and_dropped(state: Path, 
 WORDS: Final = {
     "an unknown message": b"\x00\x01\x7f",
     "a message too long": b"\xff\xff\x02",
-    "a second hello": raw.hello(b"t" * 240)[24:],
+    "a second hello": raw.hello(b"t" * TOKEN_BYTES)[24:],
     "a withdrawal of nothing": encode_message(Withdraw(EndpointId(9))),
 }
 

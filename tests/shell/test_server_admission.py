@@ -19,6 +19,7 @@ from tests.support.shell_visitor import Visitor, fetched, get, visitor
 from tests.support.shell_world import PATIENCE, World, world
 
 from tunnel.core.base.limits import Limits
+from tunnel.core.token.token import TOKEN_BYTES
 from tunnel.observe.events import AgentReady, LinkLost, LinkRefused, SessionOpened
 from tunnel.server import run
 
@@ -188,7 +189,7 @@ async def test_strangers_that_come_and_go_in_every_way_leave_no_count(state: Pat
 
     async def false_token(running: World) -> None:
         async with raw_agent(running) as agent:
-            await agent.send(raw.hello(b"\1" * 240))
+            await agent.send(raw.hello(b"\1" * TOKEN_BYTES))
             await agent.all_frames()
 
     async def leaves(running: World) -> None:

@@ -12,7 +12,7 @@ from tests.support.shell_world import PATIENCE, World
 from tunnel.core.base.ids import EndpointId
 from tunnel.core.link.codec import encode_message
 from tunnel.core.link.messages import LINK_VERSION, Expose, Hello, Keep
-from tunnel.core.token.token import EndpointKind
+from tunnel.core.token.token import TOKEN_BYTES, EndpointKind
 
 DATA, UPDATE, PING, AWAY = range(4)
 SYN, ACK, FIN, RST = 1, 2, 4, 8
@@ -42,7 +42,7 @@ def hello(token: bytes, instance: bytes = b"i" * 16) -> bytes:
 
 def half_a_hello() -> bytes:
     """The control stream opened, and a hello whose last byte is missing, in a whole frame."""
-    message = encode_message(Hello(LINK_VERSION, b"i" * 16, b"t" * 240, "raw"))
+    message = encode_message(Hello(LINK_VERSION, b"i" * 16, b"t" * TOKEN_BYTES, "raw"))
     return header(UPDATE, SYN, CONTROL, 0) + data(CONTROL, message[:-1])
 
 

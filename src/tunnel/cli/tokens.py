@@ -26,7 +26,7 @@ from tunnel.server import state
 
 STANDARD_INPUT: Final = "-"
 TOKEN_FILE_BYTES_MAX: Final = 4096
-"""A token is 325 characters; a file beyond this is not one with a token."""
+"""A token is 1073 characters; a file beyond this is not one with a token."""
 SKEW_SECONDS: Final = 60
 """A token is valid from a minute before it was made: the server's clock may be behind."""
 

@@ -19,7 +19,7 @@ from tunnel.core.route.granting import Denial
 from tunnel.core.route.ports import NoPorts
 from tunnel.core.route.ports import describe as describe_port
 from tunnel.core.route.table import Lease, RouteTable
-from tunnel.core.token.token import TokenId
+from tunnel.core.token.token import Token, TokenId, ids_of
 from tunnel.drive.guard import Abortable
 from tunnel.drive.link import Link, StreamHandler
 from tunnel.drive.reading import read_buffer
@@ -352,29 +352,37 @@ class Hub:
         """An admitted agent has shown a valid token, or is gone without: no stranger any more. Once for each."""
         _decrease(self._strangers_of, address)
 
-    def begin(self, number: SessionId, session: Session, token: TokenId) -> None:
+    def begin(self, number: SessionId, session: Session, token: Token) -> None:
         """Let visitors find a session."""
         self.sessions[number] = session
-        self._sessions_of.setdefault(token, set()).add(session)
+        for token_id in ids_of(token):
+            self._sessions_of.setdefault(token_id, set()).add(session)
 
-    def end(self, number: SessionId, token: TokenId) -> bool:
+    def end(self, number: SessionId, token: Token) -> bool:
         """Let no visitor find it any more; whether it was there."""
         session = self.sessions.pop(number, None)
         self._something_left.set()
         if session is None:
             return False
-        others = self._sessions_of[token]
-        others.discard(session)
-        if not others:
-            del self._sessions_of[token]
+        for token_id in ids_of(token):
+            others = self._sessions_of[token_id]
+            others.discard(session)
+            if not others:
+                del self._sessions_of[token_id]
         return True
 
     def holder(self, number: SessionId) -> Session | None:
         """The session, while it lives."""
         return self.sessions.get(number)
 
-    def visitors_of(self, token: TokenId) -> int:
-        """Streams of visitors open now over all sessions of one token."""
+    def is_full(self, token: Token) -> bool:
+        """Whether the token, or one that it was narrowed from, has as many streams of visitors open as it may."""
+        if self._visitors_of(token.token_id) >= token.streams_max:
+            return True
+        return any(self._visitors_of(bound.token_id) >= bound.streams_max for bound in token.ancestors)
+
+    def _visitors_of(self, token: TokenId) -> int:
+        """Streams of visitors open now over all sessions of one token and of those narrowed from it."""
         return sum(session.visitors for session in self._sessions_of.get(token, ()))
 
     def dismiss_link(self, link: Abortable) -> None:

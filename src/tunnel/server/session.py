@@ -100,7 +100,7 @@ class AgentSession:
         self._release_all()
         self._recognise()
         token = self._token
-        if token is not None and self._hub.end(self._id, token.token_id):
+        if token is not None and self._hub.end(self._id, token):
             self._hub.events.emit(SessionEnded(self._id, reason, now - self._began_at))
 
     def on_link_gone(self) -> None:
@@ -150,7 +150,7 @@ class AgentSession:
         allowed = permits(token, lease.kind, lease.name, self._hub.clock.unix())
         if not isinstance(allowed, Success):
             return Failure(NOT_PERMITTED)
-        if self._hub.visitors_of(token.token_id) >= token.streams_max:
+        if self._hub.is_full(token):
             return Failure(LINK_BUSY)
         opened = self.link.open_stream(handler)
         if not isinstance(opened, Success):
@@ -238,7 +238,7 @@ class AgentSession:
         self._id = session
         self._token = token
         self._recognise()
-        hub.begin(session, self, token.token_id)
+        hub.begin(session, self, token)
         if retired is not None:
             retired.supersede()
         limits = hub.limits

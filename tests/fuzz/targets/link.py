@@ -12,7 +12,7 @@ from tunnel.core.link.errors import LinkError, ReadError, describe
 from tunnel.core.link.messages import DenialCode, Expose, Hello, Keep, Message, Refused
 from tunnel.core.link.preface import PrefaceReader, ReplyReader, encode_preface, encode_reply
 from tunnel.core.link.server_side import ServerConversation
-from tunnel.core.token.token import EndpointKind
+from tunnel.core.token.token import TOKEN_BYTES, EndpointKind
 
 START: Final = Instant(0.0)
 
@@ -80,7 +80,7 @@ def _play_server(data: bytes) -> None:
 def _play_agent(data: bytes) -> None:
     agent = AgentConversation(DEFAULT_LIMITS, START)
     agent.expose(EndpointKind.HTTP, "demo", Keep())
-    agent.hello(bytes(240), bytes(16), "fuzz")
+    agent.hello(bytes(TOKEN_BYTES), bytes(16), "fuzz")
     error: LinkError | None = None
     for at in range(0, len(data), 97):
         done = agent.receive(data[at : at + 97], START)

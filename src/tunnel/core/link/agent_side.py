@@ -70,7 +70,7 @@ class AgentConversation:
         return self._state is _State.CLOSED
 
     def hello(self, token: bytes, instance: bytes, software: str, link: int = 0) -> None:
-        """Say who we are, once: 240 bytes of token, 16 that this process drew at its start, and which of its links."""
+        """Say who we are, once: its token, 16 bytes that this process drew at its start, and which of its links."""
         if self._state is _State.SILENT:
             self._state = _State.AWAITING_WELCOME
             self._send(Hello(LINK_VERSION, instance, token, software, link))

@@ -5,7 +5,7 @@ from typing import TypeAlias, final
 
 from tunnel.core.base.ids import EndpointId
 from tunnel.core.link.messages import LINK_VERSION, MessageKind, RefusalCode
-from tunnel.core.token.errors import BadSignature, NotYetValid, TokenError, TokenMalformed, UnknownKey
+from tunnel.core.token.errors import BadSignature, BrokenChain, NotYetValid, TokenError, TokenMalformed, UnknownKey
 
 
 @final
@@ -139,7 +139,7 @@ def token_refusal_code(error: TokenError) -> RefusalCode:
             return RefusalCode.MALFORMED
         case UnknownKey():
             return RefusalCode.UNKNOWN_KEY
-        case BadSignature():
+        case BadSignature() | BrokenChain():
             return RefusalCode.BAD_SIGNATURE
         case NotYetValid():
             return RefusalCode.NOT_YET_VALID

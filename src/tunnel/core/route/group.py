@@ -7,7 +7,7 @@ from tunnel.core.base.ids import Epoch, Instant, SessionId
 from tunnel.core.base.limits import Limits
 from tunnel.core.route.health import Health
 from tunnel.core.route.lease import Lease
-from tunnel.core.token.token import TokenId
+from tunnel.core.token.token import TokenId, ids_of
 
 Spent: TypeAlias = Lease | Health
 """What an exchange has tried in vain: one link, or the local service behind all links of an agent."""
@@ -54,8 +54,8 @@ class Group:
         return None
 
     def has_token(self, token: TokenId) -> bool:
-        """Whether a lease of that token is among them."""
-        return any(lease.token_id == token for lease in self.members)
+        """Whether a lease of that token, or of one narrowed from it, is among them."""
+        return any(token in ids_of(lease.token) for lease in self.members)
 
     def health_for(self, token: TokenId, instance: bytes) -> Health:
         """That of an agent process, which all its links share."""

@@ -6,7 +6,7 @@ from tunnel.core.base.ids import SessionId
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.route.errors import TooManySessions
-from tunnel.core.token.token import Token, TokenId
+from tunnel.core.token.token import Token, TokenId, bounds_of, ids_of
 
 
 @final
@@ -26,7 +26,9 @@ class Sessions:
         self._limits: Final = limits
         self._agents: dict[SessionId, tuple[TokenId, bytes, int]] = {}
         self._of_agent: dict[tuple[TokenId, bytes, int], SessionId] = {}
+        self._ids: dict[SessionId, tuple[TokenId, ...]] = {}
         self._counts: dict[TokenId, int] = {}
+        """Of each token with all that was narrowed from it (TOKEN-RIGHT-004)."""
         self.latest = SessionId(0)
         """The newest that was ever live."""
 
@@ -34,15 +36,17 @@ class Sessions:
         """Make a session live. An older one of the same token, agent process and link is retired by it, not counted."""
         agent = (token.token_id, instance, link)
         retired = self._of_agent.get(agent)
-        limit = min(token.sessions_max, self._limits.sessions_per_token_max)
-        if retired is None and self._counts.get(token.token_id, 0) >= limit:
+        limit = None if retired is not None else self._limit_reached(token)
+        if limit is not None:
             return Failure(TooManySessions(limit))
         if retired is not None:
             self.close(retired)
         self._agents[session] = agent
+        self._ids[session] = ids_of(token)
         self.latest = max(self.latest, session)
         self._of_agent[agent] = session
-        self._counts[token.token_id] = self._counts.get(token.token_id, 0) + 1
+        for token_id in ids_of(token):
+            self._counts[token_id] = self._counts.get(token_id, 0) + 1
         return Success(Opened(session, retired))
 
     def close(self, session: SessionId) -> None:
@@ -51,11 +55,12 @@ class Sessions:
         if agent is None:
             return
         self._of_agent.pop(agent, None)
-        left = self._counts.get(agent[0], 0) - 1
-        if left > 0:
-            self._counts[agent[0]] = left
-        else:
-            self._counts.pop(agent[0], None)
+        for token_id in self._ids.pop(session, ()):
+            left = self._counts.get(token_id, 0) - 1
+            if left > 0:
+                self._counts[token_id] = left
+            else:
+                self._counts.pop(token_id, None)
 
     def instance_of(self, session: SessionId) -> bytes | None:
         """The agent process of a session that is live: opened, and neither closed nor retired. None when it is not."""
@@ -63,5 +68,13 @@ class Sessions:
         return None if agent is None else agent[1]
 
     def count(self, token_id: TokenId) -> int:
-        """How many sessions the token has live."""
+        """How many sessions the token has live, with those of tokens narrowed from it."""
         return self._counts.get(token_id, 0)
+
+    def _limit_reached(self, token: Token) -> int | None:
+        """The limit of the token, or of one that it was narrowed from, that leaves no room for one more session."""
+        for bound in bounds_of(token):
+            limit = min(bound.sessions_max, self._limits.sessions_per_token_max)
+            if self._counts.get(bound.token_id, 0) >= limit:
+                return limit
+        return None

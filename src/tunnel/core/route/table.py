@@ -26,7 +26,7 @@ from tunnel.core.route.errors import (
 from tunnel.core.route.group import Group, Spent
 from tunnel.core.route.lease import Claim, Claimed, Lease
 from tunnel.core.route.sessions import Opened, Sessions
-from tunnel.core.token.token import AccountId, EndpointKind, Token, TokenId
+from tunnel.core.token.token import AccountId, EndpointKind, Token, TokenId, bounds_of, ids_of
 
 __all__ = ("Claim", "Claimed", "Lease", "Offline", "RouteTable", "Unhealthy")
 
@@ -63,6 +63,7 @@ class RouteTable:
         self._groups: dict[Label, Group] = {}
         self._names_of_session: dict[SessionId, set[Label]] = {}
         self._names_of_token: dict[TokenId, int] = {}
+        """Of each token with all that was narrowed from it (TOKEN-RIGHT-004)."""
         self._offline: dict[Label, Offline] = {}  # in the order of `since`
 
     def open_session(
@@ -224,8 +225,9 @@ class RouteTable:
         is_kept = gone is not None and now - gone.since < self._limits.lease_lapse_seconds
         if gone is not None and is_kept and gone.account != asked.token.account:
             return NameTaken(asked.name, gone.since)
-        if self._names_of_token.get(asked.token.token_id, 0) >= asked.token.names_max:
-            return TooManyNames(asked.token.names_max)
+        for bound in bounds_of(asked.token):
+            if self._names_of_token.get(bound.token_id, 0) >= bound.names_max and not group.has_token(bound.token_id):
+                return TooManyNames(bound.names_max)
         return None
 
     def _note_overtaken(self, group: Group) -> None:
@@ -247,8 +249,9 @@ class RouteTable:
         ]
 
     def _attach(self, group: Group, lease: Lease) -> None:
-        if not group.has_token(lease.token_id):
-            self._names_of_token[lease.token_id] = self._names_of_token.get(lease.token_id, 0) + 1
+        for token_id in ids_of(lease.token):
+            if not group.has_token(token_id):
+                self._names_of_token[token_id] = self._names_of_token.get(token_id, 0) + 1
         group.join(lease)
         self._groups[lease.name] = group
         names = self._names_of_session.get(lease.session)
@@ -264,13 +267,14 @@ class RouteTable:
         names.discard(lease.name)
         if not names:
             self._names_of_session.pop(lease.session, None)
-        if group.has_token(lease.token_id):
-            return
-        left = self._names_of_token.get(lease.token_id, 0) - 1
-        if left > 0:
-            self._names_of_token[lease.token_id] = left
-        else:
-            self._names_of_token.pop(lease.token_id, None)
+        for token_id in ids_of(lease.token):
+            left = self._names_of_token.get(token_id, 0) - 1
+            if group.has_token(token_id):
+                continue
+            if left > 0:
+                self._names_of_token[token_id] = left
+            else:
+                self._names_of_token.pop(token_id, None)
 
     def _forget_empty(self, group: Group, name: Label) -> bool:
         if group.members:

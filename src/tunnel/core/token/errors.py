@@ -21,7 +21,9 @@ class TokenPart(Enum):
     LIMITS = "limits"
     PATTERN = "name pattern"
     TIMES = "validity period"
-    RESERVED = "reserved bytes"
+    STEPS = "chain of narrowings"
+    WIDER = "narrowing"
+    SEED = "secret"
     KEY_ID = "key ID"
     IDENTITY = "token ID"
     ACCOUNT = "account"
@@ -30,7 +32,10 @@ class TokenPart(Enum):
 @final
 @dataclass(frozen=True, slots=True)
 class TokenMalformed:
-    """Not a token at all, or not one of this version. `seen`: a length in bytes or characters, or the number there."""
+    """Not a token at all, or not one of this version.
+
+    `seen`: a length in bytes or characters, the number there, or of STEPS and WIDER which narrowing, counted from 1.
+    """
 
     part: TokenPart
     seen: int
@@ -50,6 +55,33 @@ class BadSignature:
     """The named key did not sign these bytes: altered, forged or damaged."""
 
     key_id: KeyId
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class BrokenChain:
+    """A narrowing was altered, removed, moved or taken from another token, or the secret at the end is another's.
+
+    `step` is the narrowing whose signature does not hold, counted from 1; the secret counts as one after the last.
+    """
+
+    step: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """Nobody may narrow this token: it was sealed, or its `steps` narrowings are all that there is room for."""
+
+    steps: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class WouldWiden:
+    """Asked for more than the token has; `part` says of what."""
+
+    part: TokenPart
 
 
 @final
@@ -112,6 +144,7 @@ class PartUnfit:
 
 
 TimeError: TypeAlias = NotYetValid | Expired
-TokenError: TypeAlias = TokenMalformed | UnknownKey | BadSignature | TimeError
+TokenError: TypeAlias = TokenMalformed | UnknownKey | BadSignature | BrokenChain | TimeError
 NotPermitted: TypeAlias = KindNotPermitted | NameNotPermitted
 MintError: TypeAlias = KeyUnusable | PartUnfit
+NarrowError: TypeAlias = TokenMalformed | Sealed | BrokenChain | WouldWiden | MintError

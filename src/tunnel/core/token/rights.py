@@ -46,6 +46,19 @@ def matches(pattern: NamePattern, label: Label) -> bool:
     return label == str(pattern)
 
 
+def covers(outer: NamePattern, inner: NamePattern) -> bool:
+    """Whether the outer pattern allows every label that the inner one allows (TOKEN-NAME-003)."""
+    if outer in ("*", inner):
+        return True
+    if inner == "*":
+        return False
+    if inner.startswith("*"):
+        return outer.startswith("*") and inner.endswith(outer[1:])
+    if inner.endswith("*"):
+        return outer.endswith("*") and inner.startswith(outer[:-1])
+    return matches(outer, Label(inner))
+
+
 def time_error(token: Token, now: UnixSeconds) -> TimeError | None:
     """Why the token is not valid at `now`, or None when it is."""
     if now < token.not_before:
