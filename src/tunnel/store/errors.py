@@ -1,7 +1,11 @@
 """Why the store did not do as asked, in facts: one closed union for every call of the port."""
 
 from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import TypeAlias, TypeVar, final
+
+from tunnel.core.base.outcome import Outcome
+
+T = TypeVar("T")
 
 
 @final
@@ -60,6 +64,9 @@ class StoreUnavailable:
 
 
 StoreError: TypeAlias = NotFound | AlreadyExists | Conflict | QuotaExceeded | Unstorable | StoreUnavailable
+
+Told: TypeAlias = Outcome[T, StoreError]
+"""What every call of the store returns."""
 
 
 def describe(error: StoreError) -> str:

@@ -6,10 +6,11 @@ same transaction. SQLite and Postgres behave the same (tests/store shows each se
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, TypeVar, final
+from typing import Protocol, final
 
+from tunnel.core.audit.checkpoint import Checkpoint
+from tunnel.core.audit.entry import AuditEntry, AuditFacts, ChainHead
 from tunnel.core.base.ids import Label, UnixSeconds
-from tunnel.core.base.outcome import Outcome
 from tunnel.core.control.account import Account, AccountChange, Member, Plan
 from tunnel.core.control.act import Act
 from tunnel.core.control.credential import IdempotentAnswer, KeyRecord, TokenRecord, WebSession
@@ -18,12 +19,9 @@ from tunnel.core.control.name import LeaseRecord, NameRecord
 from tunnel.core.control.page import Page, PageOf
 from tunnel.core.control.roles import Role
 from tunnel.core.control.usage import UsageHour, UsageTotal
+from tunnel.core.journal.records import JournalId, Record
 from tunnel.core.token.token import AccountId, TokenId
-from tunnel.store.errors import StoreError
-
-T = TypeVar("T")
-Told: TypeAlias = Outcome[T, StoreError]
-"""What every call returns."""
+from tunnel.store.errors import Told
 
 
 @final
@@ -34,6 +32,22 @@ class StoreHealth:
     kind: str
     version: str
     migration: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries: of an account, whose action begins so, by whom, about what, and when; None and "" are no filter.
+
+    `since` is inclusive, `until` is not.
+    """
+
+    account: AccountId | None = None
+    action: str = ""
+    identity: str = ""
+    subject: str = ""
+    since: UnixSeconds | None = None
+    until: UnixSeconds | None = None
 
 
 class AccountStore(Protocol):
@@ -170,6 +184,50 @@ class FactStore(Protocol):
         """All that the Directory is made of, in one consistent reading; revocations past their expiry are left out."""
 
 
+class AuditStore(Protocol):
+    """The audit trail."""
+
+    async def note_audit(self, facts: AuditFacts) -> Told[AuditEntry]:
+        """The entry of something that changed nothing in the store, such as a sign-in."""
+
+    async def audit_head(self) -> Told[ChainHead]:
+        """Where the chain has got to."""
+
+    async def audit_page(self, chosen: AuditFilter, page: Page) -> Told[PageOf[AuditEntry]]:
+        """The entries that the filter lets through, newest first."""
+
+    async def audit_range(self, first: int, last: int, limit: int) -> Told[tuple[AuditEntry, ...]]:
+        """The entries with these numbers, both included, ascending; at most `limit` and `PAGE_ROWS_MAX` of them."""
+
+    async def add_checkpoint(self, checkpoint: Checkpoint) -> Told[None]:
+        """Kept. AlreadyExists when there is one at that number, or another that follows the same one."""
+
+    async def checkpoints(self, first: int, last: int, limit: int) -> Told[tuple[Checkpoint, ...]]:
+        """The checkpoints at these numbers, both included, ascending; at most `limit` and `PAGE_ROWS_MAX` of them."""
+
+    async def last_checkpoint(self) -> Told[Checkpoint | None]:
+        """The checkpoint with the highest number, or None."""
+
+
+class JournalStore(Protocol):
+    """What the data plane wrote down, applied exactly once."""
+
+    async def apply_journal(
+        self, journal: JournalId, first: int, records: Sequence[Record], act: Act, now: UnixSeconds
+    ) -> Told[int]:
+        """The number of the last record that was ever applied of this journal; `records[0]` has number `first`.
+
+        Records up to that number are skipped, and its new value is written in the same transaction. Usage is added to
+        its hour; everything else becomes an audit entry.
+        """
+
+    async def journal_position(self, journal: JournalId) -> Told[int]:
+        """The number of the last record that was applied; 0 when none was."""
+
+    async def forget_journal(self, journal: JournalId) -> Told[None]:
+        """The journal's files are gone, so its position is of no more use. Success also when there is none."""
+
+
 class SessionStore(Protocol):
     """Who is signed in at the dashboard. Not audited: signing in is, by `note_audit`."""
 
@@ -212,6 +270,8 @@ class Store(
     NameStore,
     UsageStore,
     FactStore,
+    AuditStore,
+    JournalStore,
     SessionStore,
     AnswerStore,
     Protocol,

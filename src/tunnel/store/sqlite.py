@@ -1,0 +1,226 @@
+"""SQLite behind the store: a file of the state directory in WAL mode, one writer and a few readers, each in a thread.
+
+A transaction's work is a coroutine, since on Postgres it waits for the network. Here it never waits: it is run from
+begin to end in one step of a thread, so that it costs one hop and never holds a lock across the event loop (ADR 0053).
+"""
+
+import os
+import sqlite3
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar, final
+
+import anyio
+from anyio import to_thread
+
+from tunnel.core.base.outcome import Failure, Success
+from tunnel.store.driver import Work, unfit, with_columns
+from tunnel.store.errors import Conflict, StoreError, StoreUnavailable, Told, Unstorable
+from tunnel.store.rows import Cell, Row, UnfitRowError
+
+T = TypeVar("T")
+
+READERS: Final = 2
+"""Readers run beside the writer in WAL mode; more would only take turns on the interpreter's lock."""
+WAITING_MAX: Final = 256
+"""Calls that wait for their turn; beyond it the answer is `StoreUnavailable` at once, so that memory stays bounded."""
+BUSY_SECONDS: Final = 5.0
+"""How long we wait while another process (the command line, a backup) writes."""
+VERSION_MIN: Final = (3, 37, 0)
+"""STRICT tables came with it (2021)."""
+
+_PRIVATE: Final = 0o600
+_SETUP: Final = (
+    "PRAGMA journal_mode = WAL",
+    # FULL: what is committed is on the disk. The journal of the data plane is deleted once it is applied.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+)
+_CONSTRAINT_DATATYPE: Final = 3091
+"""SQLITE_CONSTRAINT_DATATYPE, a column of a STRICT table; Python 3.11 has no name for it."""
+_UNFIT: Final = frozenset(
+    {
+        sqlite3.SQLITE_CONSTRAINT_CHECK,
+        sqlite3.SQLITE_CONSTRAINT_NOTNULL,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_TOOBIG,
+        _CONSTRAINT_DATATYPE,
+    }
+)
+
+
+class UnfitCellError(Exception):
+    """A value that a database cannot hold was on its way there."""
+
+    def __init__(self, error: Unstorable) -> None:
+        super().__init__(error.why)
+        self.error: Final = error
+
+
+@final
+class SqliteTransaction:
+    """A transaction of one connection; nothing here waits."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection: Final = connection
+
+    async def rows(self, sql: str, *cells: Cell) -> list[Row]:
+        """The rows that the statement gives."""
+        _refuse_unfit(cells)
+        found: list[Row] = self._connection.execute(with_columns(sql), cells).fetchall()
+        return found
+
+    async def each(self, sql: str, many: Sequence[Row]) -> None:
+        """The statement, once for each of `many`."""
+        for cells in many:
+            _refuse_unfit(cells)
+        self._connection.executemany(with_columns(sql), many)
+
+    async def script(self, sql: str) -> None:
+        """Statement by statement: `executescript` would commit first."""
+        statement = ""
+        for line in sql.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                self._connection.execute(statement)
+                statement = ""
+
+
+@final
+class _Seat:
+    """A connection and whose turn it is to use it."""
+
+    def __init__(self) -> None:
+        self.turn: Final = anyio.Lock()
+        self.connection: sqlite3.Connection | None = None
+
+
+@final
+class SqliteDriver:
+    """One database file. Finished by `close`."""
+
+    def __init__(self, path: Path, busy_seconds: float = BUSY_SECONDS) -> None:
+        self._path: Final = path
+        self._busy_seconds: Final = busy_seconds
+        self._writer: Final = _Seat()
+        self._readers: Final = tuple(_Seat() for _ in range(READERS))
+        self._threads: Final = anyio.CapacityLimiter(1 + READERS)
+        self._waiting = 0
+        self._is_closed = False
+
+    @property
+    def kind(self) -> str:
+        """`sqlite`."""
+        return "sqlite"
+
+    async def read(self, work: Work[T]) -> Told[T]:
+        """What the work gives, all of it from one state of the file."""
+        seat = min(self._readers, key=lambda seat: seat.turn.statistics().tasks_waiting + seat.turn.locked())
+        return await self._take_turn(seat, "BEGIN DEFERRED", work)
+
+    async def write(self, work: Work[T]) -> Told[T]:
+        """What the work gives; BEGIN IMMEDIATE keeps every other writer out, also of other processes."""
+        return await self._take_turn(self._writer, "BEGIN IMMEDIATE", work)
+
+    async def version(self) -> Told[str]:
+        """The library's version."""
+        return Success(sqlite3.sqlite_version)
+
+    async def close(self) -> None:
+        """Ends the connections once what runs is done."""
+        self._is_closed = True
+        for seat in (self._writer, *self._readers):
+            async with seat.turn:
+                await to_thread.run_sync(_let_go, seat, limiter=self._threads)
+
+    async def _take_turn(self, seat: _Seat, begin: str, work: Work[T]) -> Told[T]:
+        if self._waiting >= WAITING_MAX:
+            return Failure(StoreUnavailable(f"{WAITING_MAX} calls are waiting for it already", 1))
+        self._waiting += 1
+        try:
+            async with seat.turn:
+                if self._is_closed:
+                    return Failure(StoreUnavailable("it was closed", 1))
+                return await to_thread.run_sync(self._transact, seat, begin, work, limiter=self._threads)
+        finally:
+            self._waiting -= 1
+
+    def _transact(self, seat: _Seat, begin: str, work: Work[T]) -> Told[T]:
+        """In a thread: the whole transaction. Whatever goes wrong, nothing of it stays."""
+        try:
+            connection = self._connection_of(seat)
+            connection.execute(begin)
+            done = run_through(work(SqliteTransaction(connection)))
+            connection.execute("COMMIT" if isinstance(done, Success) else "ROLLBACK")
+        except (sqlite3.Error, OSError) as cause:
+            _let_go(seat)
+            return Failure(store_error(cause))
+        except UnfitCellError as cause:
+            _undo(seat)
+            return Failure(cause.error)
+        except UnfitRowError as cause:
+            _undo(seat)
+            return Failure(StoreUnavailable(f"it was changed by hand or is damaged: {cause}", 60))
+        return done
+
+    def _connection_of(self, seat: _Seat) -> sqlite3.Connection:
+        if seat.connection is not None:
+            return seat.connection
+        # The file is made by us, not by SQLite, so that nobody else can read it from its first moment on; SQLite gives
+        # the files beside it the same mode.
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE))
+        connection = sqlite3.connect(
+            self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+        )
+        for statement in _SETUP:
+            connection.execute(statement)
+        seat.connection = connection
+        return connection
+
+
+def run_through(work: Coroutine[object, None, Told[T]]) -> Told[T]:
+    """What the coroutine returns, run to its end here and now."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        told: Told[T] = done.value
+        return told
+    work.close()
+    return Failure(StoreUnavailable("a transaction waited for something other than its database", 1))
+
+
+def store_error(cause: sqlite3.Error | OSError) -> StoreError:
+    """The few errors that say something about what was asked, and `StoreUnavailable` for all others."""
+    if isinstance(cause, OSError):
+        return StoreUnavailable(f"its file cannot be opened: {cause.strerror or 'no reason given'}", 5)
+    code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    words = str(cause)
+    if code in _UNFIT:
+        return Unstorable("it breaks a rule of its table", words[:80])
+    if code in {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}:
+        return Conflict("row", words[:80], "it-is-there-already")
+    if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
+        return Conflict("row", words[:80], "others-belong-to-it")
+    return StoreUnavailable(words[:160], 1 if code == sqlite3.SQLITE_BUSY else 5)
+
+
+def _refuse_unfit(cells: Sequence[Cell]) -> None:
+    problem = unfit(cells)
+    if problem is not None:
+        raise UnfitCellError(problem)
+
+
+def _undo(seat: _Seat) -> None:
+    if seat.connection is not None:
+        with suppress(sqlite3.Error):
+            seat.connection.rollback()
+
+
+def _let_go(seat: _Seat) -> None:
+    """Closes the connection, which undoes what is open; the next call makes another."""
+    connection, seat.connection = seat.connection, None
+    if connection is not None:
+        with suppress(sqlite3.Error):
+            connection.close()

@@ -1,0 +1,102 @@
+"""The audit trail: added to, read, and signed at intervals; never changed."""
+
+from tunnel.core.audit.checkpoint import Checkpoint
+from tunnel.core.audit.entry import AuditEntry, AuditFacts, ChainHead
+from tunnel.core.base.outcome import Failure, Success
+from tunnel.core.control.page import PAGE_ROWS_MAX, Page, PageOf
+from tunnel.store.driver import NUMBER_MAX, Transaction
+from tunnel.store.errors import AlreadyExists, Told
+from tunnel.store.part import Part, append_entry, chain_head, no_place
+from tunnel.store.port import AuditFilter
+from tunnel.store.rows import checkpoint_of, entry_of
+
+_NUMBER_DIGITS_MAX = 18
+
+
+class Trail(Part):
+    """The calls of `AuditStore`."""
+
+    async def note_audit(self, facts: AuditFacts) -> Told[AuditEntry]:
+        """The entry of something that changed nothing in the store, such as a sign-in."""
+
+        async def work(tx: Transaction) -> Told[AuditEntry]:
+            return Success(await append_entry(tx, facts))
+
+        return await self._driver.write(work)
+
+    async def audit_head(self) -> Told[ChainHead]:
+        """Where the chain has got to."""
+
+        async def work(tx: Transaction) -> Told[ChainHead]:
+            return Success(await chain_head(tx))
+
+        return await self._driver.read(work)
+
+    async def audit_page(self, chosen: AuditFilter, page: Page) -> Told[PageOf[AuditEntry]]:
+        """The entries that the filter lets through, newest first."""
+        below = _number(page.after)
+        if below is None:
+            return Failure(no_place(page.after))
+        sql = (
+            "SELECT {entry} FROM audit WHERE number < ? AND (? = 0 OR account = ?) AND at >= ? AND at < ? "
+            "AND substr(action, 1, ?) = ? AND (? = 0 OR identity = ?) AND (? = 0 OR subject = ?) "
+            "ORDER BY number DESC LIMIT ?"
+        )
+        cells = (
+            below,
+            int(chosen.account is not None),
+            chosen.account or b"",
+            0 if chosen.since is None else chosen.since,
+            NUMBER_MAX if chosen.until is None else chosen.until,
+            len(chosen.action),
+            chosen.action,
+            len(chosen.identity),
+            chosen.identity,
+            len(chosen.subject),
+            chosen.subject,
+        )
+        return await self._page(sql, cells, page, entry_of, lambda entry: str(entry.number))
+
+    async def audit_range(self, first: int, last: int, limit: int) -> Told[tuple[AuditEntry, ...]]:
+        """The entries with these numbers, both included, ascending; at most `limit` and `PAGE_ROWS_MAX` of them."""
+        sql = "SELECT {entry} FROM audit WHERE number >= ? AND number <= ? ORDER BY number LIMIT ?"
+        return await self._all(sql, (first, last, min(max(limit, 0), PAGE_ROWS_MAX)), entry_of)
+
+    async def add_checkpoint(self, checkpoint: Checkpoint) -> Told[None]:
+        """Kept. AlreadyExists when there is one at that number, or another that follows the same one."""
+
+        async def work(tx: Transaction) -> Told[None]:
+            made = await tx.rows(
+                "INSERT INTO checkpoints (number, digest, before_number, at, public_key, signature) "
+                "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING number",
+                checkpoint.number,
+                checkpoint.digest,
+                checkpoint.before,
+                checkpoint.at,
+                checkpoint.key,
+                checkpoint.signature,
+            )
+            return Success(None) if made else Failure(AlreadyExists("checkpoint", str(checkpoint.number)))
+
+        return await self._driver.write(work)
+
+    async def checkpoints(self, first: int, last: int, limit: int) -> Told[tuple[Checkpoint, ...]]:
+        """The checkpoints at these numbers, both included, ascending; at most `limit` and `PAGE_ROWS_MAX` of them."""
+        sql = "SELECT {checkpoint} FROM checkpoints WHERE number >= ? AND number <= ? ORDER BY number LIMIT ?"
+        return await self._all(sql, (first, last, min(max(limit, 0), PAGE_ROWS_MAX)), checkpoint_of)
+
+    async def last_checkpoint(self) -> Told[Checkpoint | None]:
+        """The checkpoint with the highest number, or None."""
+
+        async def work(tx: Transaction) -> Told[Checkpoint | None]:
+            found = await tx.rows("SELECT {checkpoint} FROM checkpoints ORDER BY number DESC LIMIT 1")
+            return Success(checkpoint_of(found[0]) if found else None)
+
+        return await self._driver.read(work)
+
+
+def _number(after: str) -> int | None:
+    if not after:
+        return NUMBER_MAX
+    is_number = after.isascii() and after.isdecimal() and len(after) <= _NUMBER_DIGITS_MAX
+    return int(after) if is_number else None
