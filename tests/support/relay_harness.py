@@ -142,6 +142,14 @@ class Stream:
         return self.left is not None and not self.left.reset
 
 
+def check_hops(report: Report) -> None:
+    """The seconds of an exchange went somewhere, each of them once (OBS-HOP-002)."""
+    hops = report.hops
+    parts = (hops.edge, hops.link, hops.local, hops.body)
+    assert min(parts) >= 0.0
+    assert abs(sum(parts) - report.seconds) < 1e-6 * max(1.0, report.seconds)
+
+
 @final
 class World:
     """One public connection and everything around it."""
@@ -408,6 +416,7 @@ class World:
                 assert self.stream is None
                 self.closed = action
             case Report():
+                check_hops(action)
                 self.reports.append(action)
             case HealthNews():
                 self.news.append(action)

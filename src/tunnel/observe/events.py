@@ -75,7 +75,8 @@ class LinkRefused:
 class ExchangeDone:
     """One public exchange reached its end; `outcome` is `ok` or the stable code of what failed.
 
-    `session` is the agent that it went to; 0 when there was none, and at the agent itself.
+    `session` is the agent that it went to; 0 when there was none, and at the agent itself. Of the `milliseconds`,
+    `edge_ms`, `link_ms` and `local_ms` went by before the head of the response (`relay.actions.Hops`).
     """
 
     request_id: str
@@ -89,6 +90,9 @@ class ExchangeDone:
     bytes_down: int
     peer: str
     session: int = 0
+    edge_ms: float = 0.0
+    link_ms: float = 0.0
+    local_ms: float = 0.0
 
 
 @final

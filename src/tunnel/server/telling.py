@@ -26,4 +26,7 @@ def event_of(told: Report | HealthNews, peer: str) -> ExchangeDone | MemberHealt
         bytes_down=told.bytes_down,
         peer=peer,
         session=told.session,
+        edge_ms=told.hops.edge * 1000,
+        link_ms=told.hops.link * 1000,
+        local_ms=told.hops.local * 1000,
     )

@@ -67,6 +67,27 @@ class HealthNews:
 
 
 @final
+class Hops:
+    """Where the seconds of one exchange went; together they are all of them.
+
+    A hop that was never reached has none: what ends early has its last seconds where it ended.
+    """
+
+    def __init__(self, edge: float, link: float, local: float, body: float) -> None:
+        self.edge: Final = edge
+        """From the head of the request to its sending on the stream that answered; attempts that failed are in it."""
+        self.link: Final = link
+        """From there to the agent's word that its local service took the connection; 0 on a stream used before."""
+        self.local: Final = local
+        """From there to the head of the response. On a stream used before the way to the agent and back is in it."""
+        self.body: Final = body
+        """From there to the end."""
+
+
+NOWHERE: Final = Hops(0.0, 0.0, 0.0, 0.0)
+
+
+@final
 class Report:
     """One exchange reached its one end; `outcome` is `ok` or the stable code of what failed."""
 
@@ -83,6 +104,7 @@ class Report:
         bytes_down: int,
         session: int = 0,
         account: AccountId | None = None,
+        hops: Hops = NOWHERE,
     ) -> None:
         self.request_id: Final = request_id
         self.name: Final = name
@@ -97,6 +119,7 @@ class Report:
         """Whose link it ran on; 0 when it found none."""
         self.account: Final = account
         """Whose usage it is; None when it found no link."""
+        self.hops: Final = hops
 
 
 Action: TypeAlias = (

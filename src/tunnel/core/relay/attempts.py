@@ -5,7 +5,7 @@ from tunnel.core.http.forward import provenance_of, request_bytes
 from tunnel.core.relay.actions import HealthNews, OpenOrigin, SendOrigin
 from tunnel.core.relay.admission import AUTHORIZATION
 from tunnel.core.relay.endings import leave
-from tunnel.core.relay.exchange import Exchange, is_repeatable
+from tunnel.core.relay.exchange import NOT_YET, Exchange, is_repeatable
 from tunnel.core.relay.host_header import host_value_for
 from tunnel.core.relay.leg import Leg
 from tunnel.core.relay.state import EdgeState
@@ -23,7 +23,7 @@ def open_leg(edge: EdgeState, lease: Lease) -> Leg:
     return leg
 
 
-def send_head(edge: EdgeState, leg: Leg, exchange: Exchange) -> None:
+def send_head(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> None:
     """Send the head as this agent's local service is to see it; from here on the exchange runs on its lease."""
     head = exchange.head
     before, lease = exchange.lease, leg.lease
@@ -32,6 +32,8 @@ def send_head(edge: EdgeState, leg: Leg, exchange: Exchange) -> None:
             before.outstanding -= 1
         lease.outstanding += 1
         exchange.lease = lease
+    exchange.sent_at = now
+    exchange.replied_at = now if leg.has_replied else NOT_YET
     host = host_value_for(lease.host_header, head.host_value)
     if head.host_value != edge.provenance_host:
         edge.provenance_host = head.host_value
@@ -48,7 +50,7 @@ def repeat(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> bool:
     found = edge.table.find(edge.name, now)
     if not isinstance(found, Lease) or found.kind is not leg.lease.kind:
         return False
-    send_head(edge, open_leg(edge, found), exchange)
+    send_head(edge, open_leg(edge, found), exchange, now)
     return True
 
 
@@ -68,7 +70,7 @@ def try_another(edge: EdgeState, exchange: Exchange, spent: Spent, now: Instant)
     found = edge.table.another(edge.name, now, exchange.spent)
     if found is None or found.kind is not EndpointKind.HTTP:
         return False
-    send_head(edge, open_leg(edge, found), exchange)
+    send_head(edge, open_leg(edge, found), exchange, now)
     edge.origin_is_owed = not exchange.request_is_complete
     if exchange.kept:
         edge.actions.append(SendOrigin(b"".join(exchange.kept)))

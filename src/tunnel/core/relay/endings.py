@@ -96,6 +96,7 @@ def report(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
             exchange.bytes_down,
             0 if lease is None else lease.session,
             None if lease is None else lease.account,
+            exchange.hops(now),
         )
     )
 

@@ -77,7 +77,7 @@ def route(edge: EdgeState, exchange: Exchange, now: Instant) -> None:
         leg = open_leg(edge, found)
     else:
         exchange.may_repeat = True
-    send_head(edge, leg, exchange)
+    send_head(edge, leg, exchange, now)
     if not exchange.request_is_complete:
         edge.origin_is_owed = True
         exchange.keeps = edge.table.is_shared(edge.name)

@@ -36,8 +36,10 @@ def take_reply(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
             fail(edge, problem, "", now)
         return
     leg.has_replied = True
-    if exchange is not None and exchange.keeps:
-        exchange.forget_kept()
+    if exchange is not None:
+        exchange.replied_at = now
+        if exchange.keeps:
+            exchange.forget_kept()
     if leg.lease.health.failures:
         note_stood(edge, leg.lease)
     rest = leg.reply.take_rest()
@@ -57,6 +59,8 @@ def take_response(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
         return
     leg.has_spoken = True
     read = read_response(leg, exchange, data, edge.limits)
+    if exchange.spoke_at < 0 and exchange.status:
+        exchange.spoke_at = now
     if isinstance(read, Progress):
         proceed(edge, leg, exchange, read, now)
     else:
