@@ -8,6 +8,7 @@ from tunnel.core.base.problem import Problem
 _REASONS: Final[dict[int, bytes]] = {
     400: b"Bad Request",
     401: b"Unauthorized",
+    402: b"Payment Required",
     403: b"Forbidden",
     404: b"Not Found",
     408: b"Request Timeout",
