@@ -76,7 +76,7 @@ class ExchangeDone:
     """One public exchange reached its end; `outcome` is `ok` or the stable code of what failed.
 
     `session` is the agent that it went to; 0 when there was none, and at the agent itself. Of the `milliseconds`,
-    `edge_ms`, `link_ms` and `local_ms` went by before the head of the response (`relay.actions.Hops`).
+    `edge_ms`, `link_ms` and `local_ms` went by before the head of the response (`relay.hops.Hops`).
     """
 
     request_id: str

@@ -3,6 +3,7 @@
 from typing import Final, TypeAlias, final
 
 from tunnel.core.base.ids import RequestId
+from tunnel.core.relay.hops import NOWHERE, Hops
 from tunnel.core.route.table import Lease
 from tunnel.core.token.token import AccountId
 
@@ -64,27 +65,6 @@ class HealthNews:
     def __init__(self, lease: Lease, *, is_back: bool) -> None:
         self.lease: Final = lease
         self.is_back: Final = is_back
-
-
-@final
-class Hops:
-    """Where the seconds of one exchange went; together they are all of them.
-
-    A hop that was never reached has none: what ends early has its last seconds where it ended.
-    """
-
-    def __init__(self, edge: float, link: float, local: float, body: float) -> None:
-        self.edge: Final = edge
-        """From the head of the request to its sending on the stream that answered; attempts that failed are in it."""
-        self.link: Final = link
-        """From there to the agent's word that its local service took the connection; 0 on a stream used before."""
-        self.local: Final = local
-        """From there to the head of the response. On a stream used before the way to the agent and back is in it."""
-        self.body: Final = body
-        """From there to the end."""
-
-
-NOWHERE: Final = Hops(0.0, 0.0, 0.0, 0.0)
 
 
 @final

@@ -5,7 +5,7 @@ from tunnel.core.http.forward import provenance_of, request_bytes
 from tunnel.core.relay.actions import HealthNews, OpenOrigin, SendOrigin
 from tunnel.core.relay.admission import AUTHORIZATION
 from tunnel.core.relay.endings import leave
-from tunnel.core.relay.exchange import NOT_YET, Exchange, is_repeatable
+from tunnel.core.relay.exchange import Exchange, is_repeatable
 from tunnel.core.relay.host_header import host_value_for
 from tunnel.core.relay.leg import Leg
 from tunnel.core.relay.state import EdgeState
@@ -32,8 +32,7 @@ def send_head(edge: EdgeState, leg: Leg, exchange: Exchange, now: Instant) -> No
             before.outstanding -= 1
         lease.outstanding += 1
         exchange.lease = lease
-    exchange.sent_at = now
-    exchange.replied_at = now if leg.has_replied else NOT_YET
+    exchange.marks.on_sent(now, is_connected=leg.has_replied)
     host = host_value_for(lease.host_header, head.host_value)
     if head.host_value != edge.provenance_host:
         edge.provenance_host = head.host_value

@@ -90,13 +90,13 @@ def report(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
             head.method,
             head.target,
             exchange.status,
-            now - exchange.started_at,
+            now - exchange.marks.started_at,
             outcome,
             exchange.bytes_up,
             exchange.bytes_down,
             0 if lease is None else lease.session,
             None if lease is None else lease.account,
-            exchange.hops(now),
+            exchange.marks.hops(now),
         )
     )
 

@@ -6,11 +6,10 @@ from tunnel.core.base.ids import Instant, RequestId
 from tunnel.core.http.body import BodyReader
 from tunnel.core.http.request import RequestHead
 from tunnel.core.policy.door import Entry
-from tunnel.core.relay.actions import Hops
+from tunnel.core.relay.hops import Marks
 from tunnel.core.route.group import Spent
 from tunnel.core.route.table import Lease
 
-NOT_YET: Final = Instant(-1.0)
 _IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE", b"TRACE"))
 """RFC 9110 section 9.2.2."""
 
@@ -39,13 +38,7 @@ class Exchange:
     def __init__(self, head: RequestHead, request_id: RequestId, started_at: Instant, *, is_last: bool) -> None:
         self.head: Final = head
         self.request_id: Final = request_id
-        self.started_at: Final = started_at
-        self.sent_at = NOT_YET
-        """When its head went out, last."""
-        self.replied_at = NOT_YET
-        """When the agent said that the local connection stands; on a stream used before, when the head went out."""
-        self.spoke_at = NOT_YET
-        """When the head of the response was whole."""
+        self.marks: Final = Marks(started_at)
         self.name = ""
         """The endpoint that it is for; "" while none is found."""
         self.lease: Lease | None = None
@@ -82,18 +75,6 @@ class Exchange:
         """The visitor's connection ends with this exchange."""
         self.bytes_up = 0
         self.bytes_down = 0
-
-    def hops(self, now: Instant) -> Hops:
-        """Where its seconds went, should it end now."""
-        if self.sent_at < 0:
-            return Hops(now - self.started_at, 0.0, 0.0, 0.0)
-        edge = self.sent_at - self.started_at
-        if self.replied_at < 0:
-            return Hops(edge, now - self.sent_at, 0.0, 0.0)
-        link = self.replied_at - self.sent_at
-        if self.spoke_at < 0:
-            return Hops(edge, link, now - self.replied_at, 0.0)
-        return Hops(edge, link, self.spoke_at - self.replied_at, now - self.spoke_at)
 
     def note_sent(self, framed: bytes, kept_max: int) -> None:
         """Bytes of the body went out: keep them, if they are kept and not too many."""

@@ -37,7 +37,7 @@ def take_reply(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
         return
     leg.has_replied = True
     if exchange is not None:
-        exchange.replied_at = now
+        exchange.marks.replied_at = now
         if exchange.keeps:
             exchange.forget_kept()
     if leg.lease.health.failures:
@@ -59,8 +59,8 @@ def take_response(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
         return
     leg.has_spoken = True
     read = read_response(leg, exchange, data, edge.limits)
-    if exchange.spoke_at < 0 and exchange.status:
-        exchange.spoke_at = now
+    if exchange.status:
+        exchange.marks.on_spoken(now)
     if isinstance(read, Progress):
         proceed(edge, leg, exchange, read, now)
     else:
