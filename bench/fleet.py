@@ -82,7 +82,7 @@ class Host:
         log = (self.folder / "server.log").open("ab")
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _PROGRAM, "server", "--domain", DOMAIN, "--config", str(self._config),
-            "--public", str(self.public), "--agents", str(self.agents), "--state", str(self.state),
+            "--public", str(self.public), "--agents", str(self.agents), "--state", str(self.state), "--api", "none",
             "--quiet", "--output", "json", stdout=asyncio.subprocess.PIPE, stderr=log,
         )  # fmt: skip
         log.close()

@@ -64,7 +64,7 @@ async def pair(
     Both get `flags`; what `between` makes of the agents' port is what the agent dials.
     """
     state, token = folder / "state", folder / "token"
-    anywhere = ("--public", f"{LOOPBACK}:0", "--agents", f"{LOOPBACK}:0")
+    anywhere = ("--public", f"{LOOPBACK}:0", "--agents", f"{LOOPBACK}:0", "--api", "none")
     serve = ("server", "--domain", "localhost", *anywhere, "--state", str(state), "--quiet", "--output", "json")
     async with _running(*serve, *flags) as server, AsyncExitStack() as until:
         ready = await _ready(server)

@@ -86,7 +86,7 @@ class Stage:
         """One `tunnel server` and one `tunnel http` for each local service, as processes from the command line."""
         state, public, agents = self.state, free_port(), free_port()
         token = self._folder / "token"
-        places = ("--public", f"{LOOPBACK}:{public}", "--agents", f"{LOOPBACK}:{agents}")
+        places = ("--public", f"{LOOPBACK}:{public}", "--agents", f"{LOOPBACK}:{agents}", "--api", "none")
         server = self._start("ours-server", self._tunnel("server", "--domain", _DOMAIN, *places), public)
         said_by([_TUNNEL, "token", "mint", "--state", str(state), "--name", "*", "--out", str(token)])
         trust = ("--token-file", str(token), "--ca", str(state / "ca.pem"))

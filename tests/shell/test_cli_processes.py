@@ -100,7 +100,17 @@ def port_of(url: object) -> str:
 
 @contextmanager
 def server(tmp_path: Path) -> Iterator[dict[str, object]]:
-    arguments = ["server", "--domain", "localhost", "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0"]
+    arguments = [
+        "server",
+        "--domain",
+        "localhost",
+        "--public",
+        "127.0.0.1:0",
+        "--agents",
+        "127.0.0.1:0",
+        "--api",
+        "none",
+    ]
     with running([*arguments, "--state", str(tmp_path / "s"), "--output", "json"], tmp_path / "scratch") as process:
         yield first_line(process)
         assert ended_by(process, signal.SIGTERM)[0] == ExitCode.OK
@@ -289,7 +299,7 @@ def test_files_that_cannot_be_used_are_exit_2(tmp_path: Path) -> None:
     assert code == ExitCode.USAGE
     assert "none.pem" in err
     (tmp_path / "s" / "token-signing.key").chmod(0o644)
-    places = ["--domain", "localhost", "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0"]
+    places = ["--domain", "localhost", "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0", "--api", "none"]
     code, _, err = finished(["server", *places, "--state", str(tmp_path / "s")], tmp_path / "x")
     assert code == ExitCode.USAGE
     assert f"chmod 600 {tmp_path}/s/token-signing.key" in err
@@ -319,7 +329,17 @@ def test_an_agent_without_a_server_ends_when_told(tmp_path: Path) -> None:
 def test_a_second_signal_cuts_off(tmp_path: Path) -> None:
     """A visitor in the middle of an answer holds the end up for the grace period; the second signal ends it."""
     token = mint(tmp_path, "demo")
-    arguments = ["server", "--domain", "localhost", "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0"]
+    arguments = [
+        "server",
+        "--domain",
+        "localhost",
+        "--public",
+        "127.0.0.1:0",
+        "--agents",
+        "127.0.0.1:0",
+        "--api",
+        "none",
+    ]
     with (
         running(["demo", "--public", "127.0.0.1:0", "--output", "json"], tmp_path / "a") as site,
         running([*arguments, "--state", str(tmp_path / "s"), "--output", "json"], tmp_path / "b") as process,

@@ -14,13 +14,15 @@ from typing import Final
 import pytest
 
 from tunnel.agent.settings import AgentSettings, LocalService
+from tunnel.api.settings import DEFAULT_API
 from tunnel.cli import main
 from tunnel.cli.arguments import read_arguments
 from tunnel.cli.commands import HttpCommand, ServerCommand
 from tunnel.cli.config import read_config
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.main import run
-from tunnel.cli.settings import agent_settings, server_settings
+from tunnel.cli.problems import describe
+from tunnel.cli.settings import CONTROL_PROGRAM, agent_settings, server_settings
 from tunnel.cli.tokens import SKEW_SECONDS
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.link.messages import Authority, Keep, Rewrite, Value
@@ -28,7 +30,7 @@ from tunnel.core.mux import session
 from tunnel.core.token.codec import decode_token, token_raw
 from tunnel.core.token.token import EndpointKind
 from tunnel.drive.address import Address
-from tunnel.server.settings import CertificateFiles, PortRange, ServerSettings
+from tunnel.server.settings import CertificateFiles, ControlChoice, PortRange, ServerSettings
 
 NOBODY: Final[Mapping[str, str]] = {}
 SERVER_ARGUMENTS: Final = (
@@ -61,10 +63,14 @@ def http_settings(arguments: list[str], environment: Mapping[str, str] = NOBODY)
     return value_of(read)
 
 
-def server_of(arguments: list[str]) -> ServerSettings:
+def server_command(arguments: list[str]) -> ServerCommand:
     command = read_arguments(["server", *arguments])
     assert isinstance(command, ServerCommand)
-    read = server_settings(command)
+    return command
+
+
+def server_of(arguments: list[str]) -> ServerSettings:
+    read = server_settings(server_command(arguments))
     assert isinstance(read, Success), read
     return value_of(read)
 
@@ -87,8 +93,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("command", "flags"),
     [
         ("demo", "--local --public"),
-        ("server", "--domain --public --agents --state --cert --key --keylog --config --output"),
+        ("server", "--domain --public --agents --state --cert --key --keylog --api --database --config --output"),
         ("http", "TARGET --name --subdomain --server --token-file --ca --host-header --keylog --output"),
+        ("control", "--state --api --database --config --output"),
         ("http", "--links --pool --health-path --health-interval"),
         ("token mint", "--state --name --ttl --out"),
         ("token explain", "[F]"),
@@ -223,8 +230,9 @@ def test_a_server_is_told_by_flags_over_file(tmp_path: Path) -> None:
         'version = 1\n[server]\ndomain = "file.example"\npublic = "127.0.0.1:1"\nagents = "127.0.0.1:2"\nstate = "s"\n'
     )
     config = ["--config", str(tmp_path / "c.toml")]
+    control = ControlChoice(DEFAULT_API, "", CONTROL_PROGRAM)
     assert server_of(config) == ServerSettings(
-        "file.example", Address("127.0.0.1", 1), Address("127.0.0.1", 2), tmp_path / "s"
+        "file.example", Address("127.0.0.1", 1), Address("127.0.0.1", 2), tmp_path / "s", control=control
     )
     assert server_of([*config, "--domain", "flag.example", "--cert", "c", "--key", "k"]) == ServerSettings(
         "flag.example",
@@ -232,7 +240,34 @@ def test_a_server_is_told_by_flags_over_file(tmp_path: Path) -> None:
         Address("127.0.0.1", 2),
         tmp_path / "s",
         (CertificateFiles(Path("c"), Path("k")),),
+        control=control,
     )
+
+
+@pytest.mark.shows("API-PROC-003")
+def test_where_the_api_answers_and_on_which_database(tmp_path: Path) -> None:
+    """Flags over environment over file; `none` is none; a password in a flag is refused and not repeated."""
+    arguments = list(SERVER_ARGUMENTS[1:])
+    (tmp_path / "c.toml").write_text('version = 1\n[server]\napi = "[::1]:1"\ndatabase = "postgresql://u:p@h/d"\n')
+    filed = [*arguments, "--config", str(tmp_path / "c.toml")]
+    assert server_of(filed).control == ControlChoice(Address("::1", 1), "postgresql://u:p@h/d", CONTROL_PROGRAM)
+    typed = server_of([*filed, "--api", "[::1]:9", "--database", "sqlite:x.db"]).control
+    assert typed == ControlChoice(Address("::1", 9), "sqlite:x.db", CONTROL_PROGRAM)
+    assert server_of([*filed, "--api", "none"]).control is None
+    in_environment = server_settings(server_command(filed), {"TUNNEL_DATABASE": "postgresql://e/d"})
+    assert isinstance(in_environment, Success)
+    assert value_of(in_environment).control == ControlChoice(Address("::1", 1), "postgresql://e/d", CONTROL_PROGRAM)
+    for flags, seen in (
+        (["--api", "7480"], "--api"),
+        (["--database", "postgresql://u:hidden@h/d"], "--database"),
+        (["--database", "postgres://h/d?sslmode=no&password=hidden"], "--database"),
+        (["--database", "mysql://hidden"], "--database"),
+    ):
+        refused = server_settings(server_command([*arguments, *flags]))
+        assert isinstance(refused, Failure)
+        told = "\n".join(describe(each) for each in error_of(refused))
+        assert told.startswith(f"{seen}: ")
+        assert "hidden" not in told
 
 
 @pytest.mark.shows("OPS-CLI-012")

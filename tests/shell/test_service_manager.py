@@ -69,7 +69,7 @@ def test_a_server_serves_the_sockets_it_is_given_and_says_how_it_does(tmp_path: 
     with listening() as public, listening() as agents, notified(tmp_path) as (path, manager):
         ports = [each.getsockname()[1] for each in (agents, public)]
         given = f"{agents.fileno()},{public.fileno()}"
-        places = ["--domain", "localhost", "--public", "127.0.0.1:1", "--agents", "127.0.0.1:2"]
+        places = ["--domain", "localhost", "--public", "127.0.0.1:1", "--agents", "127.0.0.1:2", "--api", "none"]
         server = ["-c", _MAIN, "server", *places, "--state", str(tmp_path / "s"), "--output", "json"]
         if workers:
             server += ["--workers", str(workers)]
@@ -112,7 +112,18 @@ def test_sockets_that_a_server_cannot_use_are_refused(tmp_path: Path) -> None:
         refused = given_sockets({"LISTEN_PID": ours, "LISTEN_FDS": count})
         assert isinstance(refused, Failure)
         assert "LISTEN_FDS" in error_of(refused).detail
-    places = ["--domain", "localhost", "--public", "127.0.0.1:1", "--agents", "127.0.0.1:2", "--state", str(tmp_path)]
+    places = [
+        "--domain",
+        "localhost",
+        "--public",
+        "127.0.0.1:1",
+        "--agents",
+        "127.0.0.1:2",
+        "--api",
+        "none",
+        "--state",
+        str(tmp_path),
+    ]
     with listening() as one:
         for names, why in (("public", "named public"), ("http", "named http")):
             command = [sys.executable, "-c", _AS_MANAGER, str(one.fileno()), names, "-c", _MAIN, "server", *places]

@@ -68,7 +68,18 @@ async def cluster(
     """A server with its own state directory; `config` is put behind `version = 1` in its config file."""
     state, file = directory / "state", directory / "tunnel.toml"
     file.write_text(f"version = 1\n{config}")
-    arguments = ["--domain", DOMAIN, "--public", f"{LOOPBACK}:0", "--agents", f"{LOOPBACK}:0", "--state", str(state)]
+    arguments = [
+        "--domain",
+        DOMAIN,
+        "--public",
+        f"{LOOPBACK}:0",
+        "--agents",
+        f"{LOOPBACK}:0",
+        "--api",
+        "none",
+        "--state",
+        str(state),
+    ]
     with (directory / "server.log").open("wb") as words:
         process = await asyncio.create_subprocess_exec(
             *_program("server", *arguments, "--workers", str(workers), "--config", str(file), "--output", "json"),

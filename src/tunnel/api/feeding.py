@@ -1,8 +1,8 @@
 """What the control process asks of the data plane, and the orders it gives, as a Protocol (ADR 0072)."""
 
-from typing import Protocol
+from typing import Protocol, final
 
-from tunnel.core.base.outcome import Outcome
+from tunnel.core.base.outcome import Failure, Outcome
 
 
 class Feed(Protocol):
@@ -10,3 +10,12 @@ class Feed(Protocol):
 
     async def ask(self, question: str, **facts: object) -> Outcome[dict[str, object], str]:
         """The answer to one question or order, or why there is none."""
+
+
+@final
+class NoFeed:
+    """A control process whose server has no feed."""
+
+    async def ask(self, question: str, **facts: object) -> Outcome[dict[str, object], str]:
+        """Always that there is none."""
+        return Failure("the server has no feed socket")

@@ -14,6 +14,7 @@ from tunnel.cli.commands import (
     DEFAULT_TTL,
     CheckCommand,
     Command,
+    ControlCommand,
     DemoCommand,
     ExplainCommand,
     HttpCommand,
@@ -48,6 +49,8 @@ _SIGN_IN_SAID_ALOUD: Final = (
 _TRUST_PROXY: Final = (
     "connections from such addresses begin with a PROXY protocol header, which says who the visitor is (repeatable)"
 )
+_API: Final = "where API and dashboard answer (default 127.0.0.1:7480); none: there are none, and no database"
+_DATABASE: Final = "postgresql://USER@HOST/NAME, or sqlite:FILE (default: a file in the state directory)"
 _POOL: Final = "share the name with other agents of the account that say --pool, too; requests go to the least busy"
 _HEALTH: Final = "GET this of the local service now and then, and take no requests while it fails"
 _JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
@@ -93,6 +96,8 @@ class _Typed(Namespace):
     account: str = DEFAULT_ACCOUNT
     out: str | None = None
     workers: str | None = None
+    api: str | None = None
+    database: str | None = None
     user: bool = False
     dry_run: bool = False
     sockets: bool = False
@@ -115,7 +120,12 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             certificates = (tuple(typed.cert or ()), tuple(typed.key or ()))
             files = (typed.keylog, typed.tcp_ports, typed.config)
             upstreams = tuple(typed.trust_proxy or ())
-            return ServerCommand(*places, *certificates, *files, output, typed.workers, tuple(arguments), upstreams)
+            said = tuple(arguments)
+            return ServerCommand(
+                *places, *certificates, *files, output, typed.workers, said, upstreams, typed.api, typed.database
+            )
+        case "control":
+            return ControlCommand(typed.state, typed.api, typed.database, typed.config, output)
         case "reload":
             return ReloadCommand(typed.state, typed.config)
         case "install" | "uninstall" | "status":
@@ -194,6 +204,7 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_server(commands)
+    _add_control(commands)
     _add_reload(commands)
     _add_service(commands)
     _add_http(commands)
@@ -227,8 +238,22 @@ def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
     server.add_argument("--tcp-ports", metavar="LOW-HIGH", help="public TCP ports to give out to `tunnel tcp`")
     server.add_argument("--keylog", metavar="F", help=_KEYLOG)
     server.add_argument("--trust-proxy", metavar="BLOCK", action="append", help=_TRUST_PROXY)
+    _add_control_flags(server)
     server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
     _add_output(server)
+
+
+def _add_control_flags(parser: "_Parser") -> None:
+    parser.add_argument("--api", metavar="HOST:PORT|none", help=_API)
+    parser.add_argument("--database", metavar="URL", help=_DATABASE)
+
+
+def _add_control(commands: "_SubParsersAction[_Parser]") -> None:
+    control = _command(commands, "control", "run API and dashboard by hand (a server starts them itself)")
+    control.add_argument("--state", metavar="DIR", help="the state directory of the server")
+    _add_control_flags(control)
+    control.add_argument("--config", metavar="FILE", help="the server's config file; flags override it")
+    _add_output(control)
 
 
 def _add_reload(commands: "_SubParsersAction[_Parser]") -> None:

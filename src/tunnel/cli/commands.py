@@ -1,6 +1,6 @@
 """The closed set of commands, each a small record of texts as they were typed; `settings.py` judges them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias, final
 
 from tunnel.cli.policies import PolicyFlags
@@ -48,6 +48,20 @@ class ServerCommand:
     typed: tuple[str, ...] = ()
     """The arguments themselves, for the workers."""
     trust_proxy: tuple[str, ...] = ()
+    api: str | None = None
+    database: str | None = field(default=None, repr=False)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ControlCommand:
+    """Run a control process by hand, beside whatever server uses the state directory."""
+
+    state: str | None
+    api: str | None
+    database: str | None = field(repr=False)
+    config: str | None
+    output: Output
 
 
 @final
@@ -143,6 +157,7 @@ class VersionCommand:
 Command: TypeAlias = (
     DemoCommand
     | ServerCommand
+    | ControlCommand
     | ReloadCommand
     | ServiceCommand
     | HttpCommand

@@ -1,7 +1,8 @@
 """The config file: TOML with a closed schema. Every problem is found in one reading; a file with any is not used.
 
     version = 1
-    [server]  domain, public, agents, state, cert, key, keylog, tcp_ports, workers
+    [server]  domain, public, agents, state, cert, key, keylog, tcp_ports, workers,
+              api, database
     [agent]   server, name, token_file, ca, local_ca, host_header, keylog,
               links, pool, health_path, health_interval
     [[certificate]]  chain, key; as often as there are certificates
@@ -14,12 +15,12 @@ Relative paths are relative to the file, not to where the command was typed.
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Final, final
 
 from tunnel.cli.config_values import Table, Values, kind_of, limit_of, number_text
-from tunnel.cli.places import WORKERS_MAX, domain_of, listener_of, peer_of, ports_of
+from tunnel.cli.places import WORKERS_MAX, ApiPlace, api_of, database_of, domain_of, listener_of, peer_of, ports_of
 from tunnel.cli.policies import (
     RatesAsked,
     bandwidth_of,
@@ -77,6 +78,8 @@ class ServerTable:
     proxy_from: tuple[Block, ...] | None = None
     tcp_ports: PortRange | None = None
     workers: int | None = None
+    api: ApiPlace | None = None
+    database: str | None = field(default=None, repr=False)
 
 
 @final
@@ -204,6 +207,8 @@ class _Reading:
             proxy_from=self._values.blocks(table, ("server", "proxy_from")),
             tcp_ports=self._values.checked(table, ("server", "tcp_ports"), ports_of),
             workers=self._values.whole(table, ("server", "workers"), 1, WORKERS_MAX),
+            api=self._values.checked(table, ("server", "api"), api_of),
+            database=self._values.checked(table, ("server", "database"), database_of),
         )
 
     def _certificates(self, top: Table) -> tuple[CertificateFiles, ...]:

@@ -14,6 +14,7 @@ from tunnel.cli.build import core_mode
 from tunnel.cli.commands import (
     CheckCommand,
     Command,
+    ControlCommand,
     DemoCommand,
     ExplainCommand,
     HttpCommand,
@@ -73,18 +74,21 @@ def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
             from tunnel.cli.demo import start_demo  # noqa: PLC0415 - its web server costs every other command 0.2 s
 
             return start_demo(command, environment)
-        case ServerCommand() | ReloadCommand() | ServiceCommand() | HttpCommand():
+        case ServerCommand() | ControlCommand() | ReloadCommand() | ServiceCommand() | HttpCommand():
             return _start(command, environment)
 
 
 def _start(
-    command: ServerCommand | ReloadCommand | ServiceCommand | HttpCommand, environment: Mapping[str, str]
+    command: ServerCommand | ControlCommand | ReloadCommand | ServiceCommand | HttpCommand,
+    environment: Mapping[str, str],
 ) -> ExitCode:
     from tunnel.cli import start  # noqa: PLC0415 - likewise, 0.2 s for the short commands
 
     match command:
         case ServerCommand():
             return start.start_server(command, environment)
+        case ControlCommand():
+            return start.start_control(command, environment)
         case ReloadCommand():
             return start.reload_server(command)
         case ServiceCommand():

@@ -20,8 +20,11 @@ DOMAIN_CHARS_MAX: Final = 253 - 64
 _ADDRESS: Final = re.compile(r"(?P<host>\[[^\]\s]*\]|[^:\s\[\]]*):(?P<port>[0-9]{1,5})", re.ASCII)
 _TARGET: Final = re.compile(r"(?:(?P<scheme>https?)://)?(?P<rest>[^/@?#\s]*)/?", re.ASCII | re.IGNORECASE)
 WORKERS_MAX: Final = 256
+NO_API: Final = "none"
 _COUNT: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_DATABASE: Final = re.compile(r"sqlite:.|postgres(ql)?://", re.ASCII)
+_PASSWORD: Final = re.compile(r"[a-z]+://[^/?#@]*:[^/?#]*@|[^?]*[?](.*&)?password=", re.ASCII | re.IGNORECASE)
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_.])?", re.ASCII)
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*", re.ASCII)
@@ -41,6 +44,8 @@ _LISTENER: Final = "HOST:PORT to listen on, such as 127.0.0.1:8080, 0.0.0.0:443 
 _PEER: Final = "HOST:PORT of the server's agent listener, such as tunnel.example.com:4443"
 _TARGETS: Final = "a local service: 3000, host:3000, http://host:3000 or https://host:3000"
 _ZONE: Final = "a domain name whose sub-domains are the public names, such as tunnel.example.com"
+_API: Final = "HOST:PORT for API and dashboard, such as 127.0.0.1:7480, or `none`"
+_DATABASES: Final = "a database: sqlite:FILE or postgresql://USER@HOST/NAME"
 _WORKERS: Final = f"a number of processes, 1 to {WORKERS_MAX}; one per core is usual"
 _HOSTS: Final = "`rewrite`, `keep` or a host with or without a port"
 
@@ -49,6 +54,32 @@ def listener_of(text: str) -> Outcome[Address, BadText]:
     """The address to listen on; port 0 lets the system choose."""
     address = _address(text)
     return Failure(BadText(text, _LISTENER)) if address is None else Success(address)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ApiPlace:
+    """Where API and dashboard answer; None is nowhere: there is no control process."""
+
+    address: Address | None
+
+
+def api_of(text: str) -> Outcome[ApiPlace, BadText]:
+    """The address of the API; port 0 lets the system choose, and `none` is no API at all."""
+    if text == NO_API:
+        return Success(ApiPlace(None))
+    address = _address(text)
+    return Failure(BadText(text, _API)) if address is None else Success(ApiPlace(address))
+
+
+def database_of(text: str) -> Outcome[str, BadText]:
+    """The URL of a database; it is not repeated when it is none, as it may hold a password."""
+    return Success(text) if _DATABASE.match(text) else Failure(BadText("this text", _DATABASES))
+
+
+def has_password(database: str) -> bool:
+    """Whether a URL of a database holds a password."""
+    return _PASSWORD.match(database) is not None
 
 
 def peer_of(text: str) -> Outcome[Address, BadText]:

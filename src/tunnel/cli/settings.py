@@ -4,15 +4,21 @@ All problems are found together, so that a person corrects a command once and no
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar, final
 
 from tunnel.agent.settings import AgentSettings, Checks, LocalService
-from tunnel.cli.commands import HttpCommand, ReloadCommand, ServerCommand, Sharing
-from tunnel.cli.config import AgentTable, Config, load_config
+from tunnel.api.settings import DEFAULT_API
+from tunnel.cli.commands import ControlCommand, HttpCommand, ReloadCommand, ServerCommand, Sharing
+from tunnel.cli.config import AgentTable, Config, ServerTable, load_config
+from tunnel.cli.databases import database_asked
 from tunnel.cli.places import (
+    NO_API,
+    ApiPlace,
     BadText,
+    api_of,
     domain_of,
     host_header_of,
     listener_of,
@@ -46,16 +52,22 @@ from tunnel.core.proxy.header import ProxyVersion
 from tunnel.core.route.name import describe as describe_name
 from tunnel.core.route.name import label_of
 from tunnel.core.token.token import EndpointKind
-from tunnel.server.settings import CertificateFiles, ServerSettings
+from tunnel.server.settings import CertificateFiles, ControlChoice, ServerSettings
 
 T = TypeVar("T")
 Given: TypeAlias = tuple[str, str | None]
 """A flag or variable, and its text if it is there."""
 
+CONTROL_PROGRAM: Final = (sys.executable, "-P", "-m", "tunnel.cli.control")
 _DEFAULT_HOST_HEADER: Final = "keep"
 
 
-def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]:
+NO_ENVIRONMENT: Final[Mapping[str, str]] = {}
+
+
+def server_settings(
+    command: ServerCommand, environment: Mapping[str, str] = NO_ENVIRONMENT
+) -> Outcome[ServerSettings, Problems]:
     """Everything a server needs to know, or all that is missing and wrong."""
     gathering = _Gathering()
     config = gathering.config(command.config)
@@ -72,6 +84,7 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
     if workers and tcp_ports:
         wanted = "possible together with --tcp-ports: a TCP port is one process's; give it a server of its own"
         gathering.problems.append(BadArgument("--workers", str(workers), wanted))
+    control = gathering.control(command.api, command.database, environment, table)
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
     is_shown = not command.output.is_quiet
@@ -89,8 +102,24 @@ def server_settings(command: ServerCommand) -> Outcome[ServerSettings, Problems]
             policy=config.policy,
             proxy_from=proxy_from,
             workers=workers or 0,
+            control=control,
         )
     )
+
+
+def control_settings(
+    command: ControlCommand, environment: Mapping[str, str]
+) -> Outcome[tuple[Path, ControlChoice], Problems]:
+    """The state directory of a control process, and what it is to do."""
+    gathering = _Gathering()
+    table = gathering.config(command.config).server
+    state = gathering.needed("state directory", [("--state", command.state)], _path_of, table.state)
+    choice = gathering.control(command.api, command.database, environment, table)
+    if choice is None and not gathering.problems:
+        gathering.problems.append(BadArgument("--api", NO_API, "an address; `tunnel control` is the API"))
+    if gathering.problems or state is None or choice is None:
+        return Failure(tuple(gathering.problems))
+    return Success((state, choice))
 
 
 def state_of(command: ReloadCommand) -> Outcome[Path, Problems]:
@@ -202,6 +231,17 @@ class _Gathering:
             self.problems.append(OnlyTogether(given, other))
         own = () if table.cert is None else (CertificateFiles(table.cert, table.key),)
         return (*own, *config.certificates)
+
+    def control(
+        self, api: str | None, database: str | None, environment: Mapping[str, str], table: ServerTable
+    ) -> ControlChoice | None:
+        """The control process that is wanted; None when there shall be none."""
+        place = self.optional([("--api", api)], api_of, table.api) or ApiPlace(DEFAULT_API)
+        asked = database_asked(database, environment, table.database)
+        if not isinstance(asked, Success):
+            self.problems.append(error_of(asked))
+            return None
+        return None if place.address is None else ControlChoice(place.address, value_of(asked), CONTROL_PROGRAM)
 
     def blocks(self, source: str, givens: tuple[str, ...], configured: tuple[Block, ...] | None) -> tuple[Block, ...]:
         """The blocks that a repeated flag names, or those of the file."""

@@ -3,10 +3,11 @@
 import asyncio
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings
-from tunnel.cli.commands import HttpCommand, ServerCommand
+from tunnel.cli.commands import ControlCommand, HttpCommand, ServerCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.problems import describe
 from tunnel.cli.reload import reload_server
@@ -20,14 +21,15 @@ from tunnel.drive.manager import given_sockets
 from tunnel.server.doors import Doors
 from tunnel.server.run import serve
 from tunnel.server.settings import ServerSettings
+from tunnel.server.steward import attended
 from tunnel.server.supervisor import Staff, supervise
 
-__all__ = ("reload_server", "run_service", "start_agent", "start_server")
+__all__ = ("reload_server", "run_service", "start_agent", "start_control", "start_server")
 
 
 def start_server(command: ServerCommand, environment: Mapping[str, str]) -> ExitCode:
     """A server until a signal, or until it cannot start."""
-    settings = server_settings(command)
+    settings = server_settings(command, environment)
     if not isinstance(settings, Success):
         return refuse(error_of(settings))
     asked: ServerSettings = value_of(settings)
@@ -37,12 +39,22 @@ def start_server(command: ServerCommand, environment: Mapping[str, str]) -> Exit
         return ExitCode.USAGE
     doors = value_of(given)
     if not asked.workers:
-        return run_on_screen(lambda screen, stop: serve(asked, screen, stop, doors), command.output, environment)
+        return run_on_screen(
+            lambda screen, stop: attended(
+                lambda events: serve(asked, events, stop, doors), asked.control, asked.state, screen
+            ),
+            command.output,
+            environment,
+        )
     # Whoever closes a terminal wants to be rid of what runs in it; elsewhere a hang-up means: read everything anew.
     again = asyncio.Event()
-    staff = Staff([sys.executable, "-P", "-m", "tunnel.cli.worker", *command.typed], lambda: _reread(command))
+    staff = Staff(
+        [sys.executable, "-P", "-m", "tunnel.cli.worker", *command.typed], lambda: _reread(command, environment)
+    )
     return run_on_screen(
-        lambda screen, stop: supervise(asked, staff, screen, stop, again, doors),
+        lambda screen, stop: attended(
+            lambda events: supervise(asked, staff, events, stop, again, doors), asked.control, asked.state, screen
+        ),
         command.output,
         environment,
         None if sys.stdin.isatty() else again,
@@ -64,14 +76,20 @@ def _given_doors(environment: Mapping[str, str]) -> Outcome[Doors | None, str]:
     return Success(doors)
 
 
-def _reread(command: ServerCommand) -> Outcome[ServerSettings, str]:
+def _reread(command: ServerCommand, environment: Mapping[str, str]) -> Outcome[ServerSettings, str]:
     """The settings by the same arguments and the config file as it is now."""
-    settings = server_settings(command)
+    settings = server_settings(command, environment)
     if not isinstance(settings, Success):
         return Failure("; ".join(describe(problem) for problem in error_of(settings)))
     if not value_of(settings).workers:
         return Failure("the configuration names no workers any more: restart the server instead of reloading it")
     return settings
+
+
+def start_control(command: ControlCommand, environment: Mapping[str, str]) -> ExitCode:
+    """A control process in the foreground; its libraries are loaded for it alone."""
+    code: ExitCode = import_module("tunnel.cli.control").run_by_hand(command, environment)
+    return code
 
 
 def start_agent(command: HttpCommand, environment: Mapping[str, str]) -> ExitCode:

@@ -86,7 +86,7 @@ class WorkerProcess(asyncio.Protocol):
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_BYTES_MAX,
                 pass_fds=[each.fileno() for each in given],
-                env=_environment(mandate_text(self.number, of, theirs, crossing, doors)),
+                env=child_environment(MANDATE_VARIABLE, mandate_text(self.number, of, theirs, crossing, doors)),
                 start_new_session=True,
             )
         except OSError as cause:
@@ -186,11 +186,11 @@ class WorkerProcess(asyncio.Protocol):
                 self._words.append(words)
 
 
-def _environment(mandate: str) -> dict[str, str]:
-    """Ours, without what a service manager said to us alone."""
+def child_environment(variable: str, mandate: str) -> dict[str, str]:
+    """Ours for a child of ours, with its mandate, and without what a service manager said to us alone."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LISTEN_", "WATCHDOG_"))}
     kept.pop("NOTIFY_SOCKET", None)
-    return {**kept, MANDATE_VARIABLE: mandate}
+    return {**kept, variable: mandate}
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes | None:

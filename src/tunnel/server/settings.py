@@ -1,6 +1,6 @@
 """What an operator decided about one server, validated."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -30,6 +30,20 @@ class PortRange:
 
 @final
 @dataclass(frozen=True, slots=True)
+class ControlChoice:
+    """A control process beside the server: where it listens, its database ("": SQLite in the state directory).
+
+    `command` starts it; one that says nothing for `silence_seconds_max` hangs, and is ended.
+    """
+
+    api: Address
+    database: str = field(default="", repr=False)
+    command: tuple[str, ...] = ()
+    silence_seconds_max: float = 60.0
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """One server: its zone, its two listeners, its state directory, its certificates (none: a development one).
 
@@ -53,3 +67,5 @@ class ServerSettings:
     proxy_from: tuple[Block, ...] = ()
     """Upstreams whose connections begin with a PROXY header, which says who the visitor is (ADR 0043)."""
     workers: int = 0
+    control: ControlChoice | None = None
+    """None: no control process, so that no database is needed and nothing is counted."""
