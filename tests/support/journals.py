@@ -1,17 +1,20 @@
 """Journals for tests: one record of every kind, a strategy for all, and segments made of them."""
 
+from pathlib import Path
 from typing import Final
 
 from hypothesis import strategies as st
 
 from tunnel.core.base.ids import Epoch, Label, SessionId, UnixSeconds
-from tunnel.core.journal.frames import SegmentHead, frame_bytes, head_bytes
+from tunnel.core.base.outcome import Success, value_of
+from tunnel.core.journal.frames import HEAD_BYTES, SegmentHead, frame_bytes, head_bytes, read_frames, read_head
 from tunnel.core.journal.records import (
     AgentRefused,
     JournalId,
     NameLost,
     NameTaken,
     Noted,
+    Numbered,
     RecordsDropped,
     ServerNote,
     ServerNoted,
@@ -20,6 +23,7 @@ from tunnel.core.journal.records import (
     UsageNoted,
 )
 from tunnel.core.token.token import AccountId, TokenId
+from tunnel.drive.segments import JOURNALS, SUFFIX
 
 JOURNAL: Final = JournalId(bytes(range(16)))
 OTHER_JOURNAL: Final = JournalId(bytes(range(16, 32)))
@@ -65,3 +69,30 @@ def record_strategy() -> st.SearchStrategy[Noted]:
         st.builds(ServerNoted, st.sampled_from(ServerNote), long, moment),
         st.builds(RecordsDropped, number, moment, moment),
     )
+
+
+def numbered_in(journal: Path) -> list[Numbered]:
+    """Every record of one journal's folder, in order and once; fails where one is damaged or missing."""
+    found: list[Numbered] = []
+    for path in sorted(journal.glob(f"*{SUFFIX}")):
+        data = path.read_bytes()
+        head = read_head(data)
+        assert isinstance(head, Success), (path, head)
+        assert value_of(head).journal.hex() == journal.name
+        portion = read_frames(value_of(head).journal, data[HEAD_BYTES:], value_of(head).first)
+        for item in portion.items:
+            assert isinstance(item, Numbered), (path, item)
+            if item.sequence > len(found):
+                assert item.sequence == len(found) + 1
+                found.append(item)
+    return found
+
+
+def noted_in(state: Path) -> list[Noted]:
+    """Every record of all journals of a state directory."""
+    return [
+        numbered.record
+        for journal in sorted((state / JOURNALS).iterdir())
+        if journal.is_dir()
+        for numbered in numbered_in(journal)
+    ]

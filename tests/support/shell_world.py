@@ -245,6 +245,7 @@ async def world(
     proxy_from: tuple[Block, ...] = (),
     domain: str = DOMAIN,
     tcp_ports: PortRange | None = None,
+    journal: bool = False,
 ) -> AsyncIterator[World]:
     """A server with everything it needs, and the proof that it ends without a trace."""
     async with nothing_left():
@@ -258,6 +259,7 @@ async def world(
             proxy_from=proxy_from,
             domain=domain,
             tcp_ports=tcp_ports,
+            journal=journal,
         )
         try:
             yield running
@@ -281,6 +283,7 @@ async def started(
     proxy_from: tuple[Block, ...] = (),
     domain: str = DOMAIN,
     tcp_ports: PortRange | None = None,
+    journal: bool = False,
 ) -> World:
     """A server that accepts; whoever asks for it ends it."""
     stop, log = asyncio.Event(), Log()
@@ -296,6 +299,7 @@ async def started(
         policy=policy,
         proxy_from=proxy_from,
         tcp_ports=tcp_ports,
+        journal=journal,
     )
     task = asyncio.create_task(serve(settings, log, stop))
     ready = asyncio.ensure_future(log.next(ServerReady))

@@ -21,11 +21,15 @@ class ServerReady:
 @final
 @dataclass(frozen=True, slots=True)
 class SessionOpened:
-    """The server accepted an agent: its link, the token's account in hexadecimal and where it dialled from."""
+    """The server accepted an agent: its link, the token's account in hexadecimal and where it dialled from.
+
+    `token_id` names the token, in hexadecimal; whoever knows it can do nothing with it.
+    """
 
     session: int
     account: str
     peer: str
+    token_id: str = ""
 
 
 @final
@@ -231,6 +235,8 @@ class Reloaded:
 
     workers: int
     seconds: float
+    changed: str = ""
+    """The settings that are not as before, by name."""
 
 
 @final

@@ -24,6 +24,7 @@ from tunnel.server.doors import Doors, open_doors
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.entrance import Porch
 from tunnel.server.hub import Hub
+from tunnel.server.ledger import Books, keeping_books
 from tunnel.server.member import Mandate, Member
 from tunnel.server.public import PublicConnection
 from tunnel.server.settings import CertificateFiles, PortRange, ServerSettings
@@ -166,12 +167,20 @@ async def serve(
     it ends at once. However it ends, no socket, task or timer of it is left behind. With a mandate it is one worker of
     several: it accepts once its supervisor says so, and sets `stop` itself when that lets it go or is gone.
     """
+    async with keeping_books(settings, events, speaks_for_all=mandate is None) as books:
+        return await _serve(settings, books, stop, given, mandate)
+
+
+async def _serve(
+    settings: ServerSettings, books: Books, stop: asyncio.Event, given: Doors | None, mandate: Mandate | None
+) -> Outcome[None, ServerEnd]:
     doors = given or Doors([], [])
     try:
-        prepared = _prepare(settings, events)
+        prepared = _prepare(settings, books.events)
         if not isinstance(prepared, Success):
             return prepared
         hub, certificates = value_of(prepared)
+        hub.usage = books.usage
         if given is None:
             opened = await open_doors(settings)
             if not isinstance(opened, Success):

@@ -245,7 +245,7 @@ class AgentSession:
         self._conversation.welcome(
             session, int(limits.heartbeat_seconds * 1000), int(limits.heartbeat_deadline_seconds * 1000), SOFTWARE
         )
-        hub.events.emit(SessionOpened(session, token.account.hex(), str(self._peer)))
+        hub.events.emit(SessionOpened(session, token.account.hex(), str(self._peer), token.token_id.hex()))
         self._alarm.set_by(self._expiry(now))
         self._say()
 

@@ -1,6 +1,6 @@
 """What an operator decided about one server, validated."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import final
 
@@ -68,4 +68,25 @@ class ServerSettings:
     """Upstreams whose connections begin with a PROXY header, which says who the visitor is (ADR 0043)."""
     workers: int = 0
     control: ControlChoice | None = None
-    """None: no control process, so that no database is needed and nothing is counted."""
+    """None: no control process, so that no database is needed."""
+    journal: bool = False
+    """Whether usage and events are noted although no control process of ours reads them."""
+
+    @property
+    def is_noted(self) -> bool:
+        """Whether usage and events go into a journal."""
+        return self.journal or self.control is not None
+
+
+def changed_fields(before: object, after: object) -> list[str]:
+    """The names of the fields in which two settings differ, those of nested ones with a dot; values are not told."""
+    changed: list[str] = []
+    if not is_dataclass(before) or not is_dataclass(after) or type(before) is not type(after):
+        return changed
+    for each in fields(before):
+        old: object = getattr(before, each.name)
+        new: object = getattr(after, each.name)
+        if old != new:
+            inner = changed_fields(old, new)
+            changed += [f"{each.name}.{deeper}" for deeper in inner] or [each.name]
+    return changed

@@ -35,8 +35,9 @@ from tunnel.server.control import Answer, answering
 from tunnel.server.crew import Crew
 from tunnel.server.doors import Doors
 from tunnel.server.end import ServerEnd, StateUnusable, WorkersUnable
+from tunnel.server.ledger import WORKER_GONE, keeping_books
 from tunnel.server.process import WorkerProcess
-from tunnel.server.settings import ServerSettings
+from tunnel.server.settings import ServerSettings, changed_fields
 from tunnel.server.slots import Slots, open_slots
 
 _RESPAWN_SECONDS: Final = 0.1
@@ -126,6 +127,7 @@ class Supervisor:
         started = await self._crew.start_generation(settings)
         if not isinstance(started, Success):
             return started
+        changed = ", ".join(changed_fields(self._settings, settings))
         self._settings = settings
         self._crew.limits = settings.limits
         self._let_serve(value_of(started))
@@ -135,7 +137,7 @@ class Supervisor:
             worker.ends_by = monotonic() + grace + _KILL_SECONDS
             self._crew.registry.retire(worker.number)
         self._crew.flush()
-        self._events.emit(Reloaded(len(value_of(started)), monotonic() - begun))
+        self._events.emit(Reloaded(len(value_of(started)), monotonic() - begun, changed))
         return Success(None)
 
     async def reload_when(self, again: asyncio.Event) -> None:
@@ -236,7 +238,7 @@ class Supervisor:
         for session, (number, begun) in list(self._sessions.items()):
             if number == worker.number:
                 del self._sessions[session]
-                ended = SessionEnded(session, "its worker is gone", monotonic() - begun)
+                ended = SessionEnded(session, WORKER_GONE, monotonic() - begun)
                 self._events.emit(FromWorker(number, ended))
         words = worker.last_words
         expected = worker.is_expected_to_end and not worker.charge
@@ -298,7 +300,14 @@ async def supervise(
     opened = await open_slots(settings, given)
     if not isinstance(opened, Success):
         return opened
-    supervisor = Supervisor(settings, staff, events, value_of(opened))
+    async with keeping_books(settings, events, speaks_for_all=True) as books:
+        supervisor = Supervisor(settings, staff, books.events, value_of(opened))
+        return await _supervise(settings, supervisor, stop, again)
+
+
+async def _supervise(
+    settings: ServerSettings, supervisor: Supervisor, stop: asyncio.Event, again: asyncio.Event
+) -> Outcome[None, ServerEnd]:
     try:
         async with answering(settings.state, supervisor.answer) as answers:
             if not isinstance(answers, Success):
