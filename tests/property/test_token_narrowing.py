@@ -18,6 +18,8 @@ from hypothesis import strategies as st
 from tunnel.core.base.ids import Label, UnixSeconds
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.base.partial import public_key_of, signature_of
+from tunnel.core.directory.decisions import may_open
+from tunnel.core.directory.directory import Directory
 from tunnel.core.token.block import rights_bytes
 from tunnel.core.token.codec import (
     MINTED_BYTES,
@@ -398,6 +400,17 @@ def test_each_step_has_an_id_and_knows_those_before_it() -> None:
     chain = decode_chain(THREE)
     assert isinstance(chain, Success)
     assert [*value_of(chain).before, value_of(chain).token] == [believed(raw) for raw in (minted(), ONE, TWO, THREE)]
+
+
+@pytest.mark.shows("TOKEN-CHAIN-006", "TOKEN-MINT-005")
+def test_revoking_any_of_a_chain_revokes_what_follows_and_nothing_before() -> None:
+    chain = [believed(raw) for raw in (minted(), ONE, TWO, THREE)]
+    sibling = believed(narrowed(minted(), Narrowing(), SEEDS[3]))
+    for number, revoked in enumerate(chain):
+        directory = Directory(revoked=frozenset({revoked.token_id}))
+        served = [isinstance(may_open(directory, token), Success) for token in chain]
+        assert served == [step < number for step in range(4)]
+        assert isinstance(may_open(directory, sibling), Success) == (number > 0)
 
 
 @pytest.mark.shows("TOKEN-CHAIN-006")

@@ -27,10 +27,10 @@ from tunnel.store.errors import (
     QuotaExceeded,
     StoreError,
     StoreUnavailable,
+    Told,
     Unstorable,
 )
 from tunnel.store.errors import describe as describe_store
-from tunnel.store.port import Told
 
 SEED_BYTES: Final = 32
 

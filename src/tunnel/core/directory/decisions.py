@@ -13,14 +13,9 @@ from tunnel.core.directory.errors import (
     TokenRevoked,
     TooManyEndpoints,
 )
-from tunnel.core.token.token import Token, TokenId
+from tunnel.core.token.token import Token, ids_of
 
 _YES: Final = Success(None)
-
-
-def ids_of(token: Token) -> tuple[TokenId, ...]:
-    """The identities under which a token may be revoked."""
-    return (token.token_id,)
 
 
 def may_open(directory: Directory, token: Token) -> Outcome[None, NotAdmitted]:
