@@ -9,15 +9,10 @@ import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, Protocol, TypeAlias, TypeVar
 
-from tunnel.store.errors import Told, Unstorable
+from tunnel.store.errors import Told
 from tunnel.store.rows import COLUMNS, Cell, Row
 
 T = TypeVar("T")
-NUMBER_MAX: Final = (1 << 63) - 1
-"""The largest number that both databases hold."""
-CELL_BYTES_MAX: Final = 1 << 20
-"""No single value of ours is larger; an answer kept for an idempotency key is the largest."""
-
 _COLUMNS: Final = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -68,29 +63,3 @@ def with_columns(sql: str) -> str:
 def with_percent(sql: str) -> str:
     """The statement with columns, and with the placeholders that psycopg wants."""
     return with_columns(sql).replace("%", "%%").replace("?", "%s")
-
-
-def unfit(cells: Sequence[Cell]) -> Unstorable | None:
-    """The first value that one of the databases cannot hold, so that both refuse it in the same words."""
-    for cell in cells:
-        if isinstance(cell, str):
-            why = _unfit_text(cell)
-        elif isinstance(cell, int):
-            why = None if -NUMBER_MAX <= cell <= NUMBER_MAX else "a number beyond 64 bits"
-        else:
-            why = "more than a mebibyte" if cell is not None and len(cell) > CELL_BYTES_MAX else None
-        if why is not None:
-            return Unstorable(why, ascii(cell)[:80])
-    return None
-
-
-def _unfit_text(text: str) -> str | None:
-    if len(text) > CELL_BYTES_MAX:
-        return "more than a mebibyte"
-    if "\x00" in text:
-        return "text with a zero character"
-    return None if _is_unicode(text) else "text with half a surrogate pair"
-
-
-def _is_unicode(text: str) -> bool:
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)

@@ -21,7 +21,8 @@ from tunnel.core.journal.records import (
     UsageNoted,
 )
 from tunnel.core.token.token import AccountId
-from tunnel.store.driver import NUMBER_MAX, Transaction
+from tunnel.store.cells import NUMBER_MAX
+from tunnel.store.driver import Transaction
 from tunnel.store.errors import Told
 from tunnel.store.part import Part, append_entries, bump, chain_head
 from tunnel.store.rows import number_of

@@ -11,6 +11,7 @@ from tunnel.store import migrating
 from tunnel.store.driver import Driver
 from tunnel.store.migrating import MigrationError, migrations_of
 from tunnel.store.port import Store
+from tunnel.store.postgres import PostgresDriver, url_problem
 from tunnel.store.sql import Prepared, SqlStore
 from tunnel.store.sqlite import SqliteDriver
 
@@ -59,7 +60,9 @@ def driver_of(url: str, state: Path) -> Outcome[Driver, BadDatabase]:
     if not url or file is not None:
         named = file.group(1) if file is not None else ""
         return Success(SqliteDriver(state / (named or DATABASE_FILE)))
-    return Failure(BadDatabase(without_password(url)))
+    if _POSTGRES.fullmatch(url) is None or url_problem(url):
+        return Failure(BadDatabase(without_password(url)))
+    return Success(PostgresDriver(url))
 
 
 def without_password(url: str) -> str:

@@ -11,7 +11,8 @@ from tunnel.core.base.outcome import Failure, Success
 from tunnel.core.control.act import Act
 from tunnel.core.control.page import PAGE_ROWS_MAX, Page, PageOf
 from tunnel.core.token.token import AccountId
-from tunnel.store.driver import NUMBER_MAX, Driver, Transaction
+from tunnel.store.cells import NUMBER_MAX
+from tunnel.store.driver import Driver, Transaction
 from tunnel.store.errors import NotFound, Told, Unstorable
 from tunnel.store.rows import Cell, Row
 

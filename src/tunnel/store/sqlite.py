@@ -15,7 +15,8 @@ import anyio
 from anyio import to_thread
 
 from tunnel.core.base.outcome import Failure, Success
-from tunnel.store.driver import Work, unfit, with_columns
+from tunnel.store.cells import UnfitCellError, refuse_unfit
+from tunnel.store.driver import Work, with_columns
 from tunnel.store.errors import Conflict, StoreError, StoreUnavailable, Told, Unstorable
 from tunnel.store.rows import Cell, Row, UnfitRowError
 
@@ -51,14 +52,6 @@ _UNFIT: Final = frozenset(
 )
 
 
-class UnfitCellError(Exception):
-    """A value that a database cannot hold was on its way there."""
-
-    def __init__(self, error: Unstorable) -> None:
-        super().__init__(error.why)
-        self.error: Final = error
-
-
 @final
 class SqliteTransaction:
     """A transaction of one connection; nothing here waits."""
@@ -68,14 +61,14 @@ class SqliteTransaction:
 
     async def rows(self, sql: str, *cells: Cell) -> list[Row]:
         """The rows that the statement gives."""
-        _refuse_unfit(cells)
+        refuse_unfit(cells)
         found: list[Row] = self._connection.execute(with_columns(sql), cells).fetchall()
         return found
 
     async def each(self, sql: str, many: Sequence[Row]) -> None:
         """The statement, once for each of `many`."""
         for cells in many:
-            _refuse_unfit(cells)
+            refuse_unfit(cells)
         self._connection.executemany(with_columns(sql), many)
 
     async def script(self, sql: str) -> None:
@@ -204,12 +197,6 @@ def store_error(cause: sqlite3.Error | OSError) -> StoreError:
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return Conflict("row", words[:80], "others-belong-to-it")
     return StoreUnavailable(words[:160], 1 if code == sqlite3.SQLITE_BUSY else 5)
-
-
-def _refuse_unfit(cells: Sequence[Cell]) -> None:
-    problem = unfit(cells)
-    if problem is not None:
-        raise UnfitCellError(problem)
 
 
 def _undo(seat: _Seat) -> None:

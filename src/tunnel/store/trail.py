@@ -4,7 +4,8 @@ from tunnel.core.audit.checkpoint import Checkpoint
 from tunnel.core.audit.entry import AuditEntry, AuditFacts, ChainHead
 from tunnel.core.base.outcome import Failure, Success
 from tunnel.core.control.page import PAGE_ROWS_MAX, Page, PageOf
-from tunnel.store.driver import NUMBER_MAX, Transaction
+from tunnel.store.cells import NUMBER_MAX
+from tunnel.store.driver import Transaction
 from tunnel.store.errors import AlreadyExists, Told
 from tunnel.store.part import Part, append_entry, chain_head, no_place
 from tunnel.store.port import AuditFilter
