@@ -30,7 +30,7 @@ local REPLIES = {
 local REFUSALS = {
     [1] = "version", [2] = "protocol", [3] = "too slow", [4] = "token malformed", [5] = "unknown key",
     [6] = "bad signature", [7] = "not yet valid", [8] = "expired", [9] = "too many sessions", [10] = "superseded",
-    [11] = "shutting down",
+    [11] = "shutting down", [12] = "revoked", [13] = "suspended", [14] = "ended by the operator",
 }
 local DENIALS = {
     [1] = "name taken", [2] = "not permitted", [3] = "too many", [4] = "bad name", [5] = "unsupported kind",

@@ -21,6 +21,7 @@ from tunnel.core.cluster.messages import (
     LeaseDown,
     LeaseEnd,
     LeaseUp,
+    LookAgain,
     Message,
     MessageKind,
     NameDenied,
@@ -85,6 +86,7 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
     st.builds(WorkerUp, WORKERS, WORDS),
     st.builds(WorkerDown, WORKERS),
     st.just(Retire()),
+    st.just(LookAgain()),
 )
 
 

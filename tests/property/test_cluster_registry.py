@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.support.cluster_world import UNIX, Agent, Cluster, WorkerEnd, raw_token
 from typing_extensions import override
 
-from tunnel.core.base.ids import EndpointId, Epoch, Instant, Label, SessionId
+from tunnel.core.base.ids import EndpointId, Epoch, Instant, Label, SessionId, UnixSeconds
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Success
 from tunnel.core.cluster.codec import encode_message
@@ -34,6 +34,7 @@ from tunnel.core.cluster.messages import (
     LeaseDown,
     LeaseEnd,
     LeaseUp,
+    LookAgain,
     MessageKind,
     NameDenied,
     OpenSession,
@@ -47,10 +48,11 @@ from tunnel.core.cluster.messages import (
     WorkerUp,
 )
 from tunnel.core.cluster.replica import MOVED_MAX, Replica
+from tunnel.core.directory.directory import Directory
 from tunnel.core.link.messages import DenialCode, Expose, Keep
 from tunnel.core.policy.rules import Policy, Rates, SignIn
 from tunnel.core.route.table import Lease, Offline, RouteTable
-from tunnel.core.token.token import TOKEN_BYTES, EndpointKind
+from tunnel.core.token.token import TOKEN_BYTES, AccountId, EndpointKind
 
 TOKENS: Final = (raw_token(1), raw_token(2), raw_token(3, account=2))
 DEMO: Final = Label("demo")
@@ -525,3 +527,17 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+@pytest.mark.shows("GATE-WORK-001")
+def test_the_supervisor_decides_by_the_directory_and_every_worker_is_told_to_look() -> None:
+    cluster, one, two = pair()
+    cluster.registry.learn(Directory(1, UnixSeconds(1), names={DEMO: AccountId(bytes([2]) * 16)}))
+    cluster.settle()
+    three = cluster.start()
+    cluster.settle()
+    assert [sum(isinstance(event, LookAgain) for event in worker.told) for worker in (one, two, three)] == [1, 1, 1]
+    refused = joined(cluster, one, 1)
+    assert refused.granted == {}
+    granted = joined(cluster, two, 2, TOKENS[2])
+    assert list(granted.granted) == [EndpointId(1)]

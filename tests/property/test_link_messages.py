@@ -288,7 +288,7 @@ UP_TO_SOFTWARE: Final = HELLO[3:-4]
         (MessageKind.HEALTH, b"\0\0\0\1\2\0\0", "state"),
         (MessageKind.HEALTH, b"\0\0\0\1\1\0\1", "detail"),
         (MessageKind.REFUSED, b"\0\0\0", "code"),
-        (MessageKind.REFUSED, b"\x0c\0\0", "code"),
+        (MessageKind.REFUSED, b"\x0f\0\0", "code"),
         (MessageKind.DENIED, b"\0\0\0\1\x09\0\0", "code"),
         (MessageKind.DENIED, b"\0\0\0\1\1\2\1" + b"d" * 513, "detail"),
         (MessageKind.DRAIN, b"", "grace"),

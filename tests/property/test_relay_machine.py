@@ -91,6 +91,7 @@ class EdgeMachine(RuleBasedStateMachine):
         self.world = World(LIMITS)
         self.world.takes_rest = False
         self.is_shared = False
+        self.is_link_lost = False
         self.joined = 0
 
     @initialize(members=st.integers(0, 3))
@@ -217,6 +218,7 @@ class EdgeMachine(RuleBasedStateMachine):
         """The grace period is over."""
         self.world.grace_over()
 
+    @precondition(lambda self: self.is_shared or not self.is_link_lost)
     @rule()
     def name_moves(self) -> None:
         """The name is held by a newer endpoint, or shared by one more."""
@@ -230,6 +232,7 @@ class EdgeMachine(RuleBasedStateMachine):
     @rule()
     def link_breaks(self) -> None:
         """The link of the stream is lost, and the leases on it."""
+        self.is_link_lost = True
         self.world.link_lost()
 
     @precondition(ripe)
@@ -245,6 +248,7 @@ class EdgeMachine(RuleBasedStateMachine):
         if wait:
             self.world.settle()
             self.world = World(LIMITS, self.world.table if self.is_shared else None)
+            self.is_link_lost = False
             self.world.takes_rest = False
 
     @invariant()

@@ -7,6 +7,7 @@ from typing import Final, final
 from tunnel.core.base.ids import EndpointId, Instant, Label
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import AGENT_OFFLINE, Problem
+from tunnel.core.directory.toll import Toll
 from tunnel.core.link.preface import StreamPreface
 from tunnel.core.policy.door import Entry, caller_of
 from tunnel.core.relay.actions import CloseVisitor, EndOrigin, EndVisitor, LeaveOrigin, SendOrigin, SendVisitor
@@ -41,6 +42,8 @@ class RawConnection:
         self._pipe: Pipe | None = None
         self._account: AccountId | None = None
         """Whose usage it is, once a stream was opened for it."""
+        self._toll: Toll | None = None
+        """Where it is counted at its end, from then on."""
         self._entry: Entry | None = None
         """What the door wants back at the end."""
         self._side: Final = VisitorSide(hub.limits.stream_queue_bytes)
@@ -215,6 +218,11 @@ class RawConnection:
 
     def _may_come_in(self, lease: Lease, now: Instant) -> bool:
         """Ask the door for everybody's rules and those of the endpoint, before the agent is woken."""
+        if lease.toll.is_bounded:
+            refused = lease.toll.refusal(now)
+            if refused is not None:
+                self._refuse(refused.code)
+                return False
         door = self._hub.door
         if not door.guards_everyone and lease.policy is None:
             return True
@@ -238,6 +246,7 @@ class RawConnection:
         self._side.attach(value_of(opened), lease)
         self._account = lease.account
         lease.outstanding += 1
+        self._toll = lease.toll
         self._pipe = Pipe(self._hub.limits, now)
         self._side.limit(self._hub.door.meter(caller_of(self._peer.host), lease.name, lease.policy))
         self._alarm.set_by(self._pipe.next_deadline())
@@ -293,6 +302,9 @@ class RawConnection:
     def _report(self, done: PipeDone) -> None:
         if self._account is not None:
             self._hub.usage.count_connection(self._account, self._name, done.bytes_up, done.bytes_down)
+        if self._toll is not None:
+            self._toll.note(done.bytes_up + done.bytes_down)
+            self._toll = None
         if self._hub.requests_shown:
             self._hub.events.emit(
                 ConnectionDone(

@@ -21,6 +21,7 @@ from tunnel.core.cluster.messages import (
     LeaseDown,
     LeaseEnd,
     LeaseUp,
+    LookAgain,
     Message,
     MessageKind,
     NameDenied,
@@ -133,7 +134,7 @@ def _supervisor_body(message: SupervisorMessage) -> bytes:
             return numbers + uint_bytes(message.code.value, 1) + text_bytes(message.detail, DETAIL_CHARS_MAX)
         case Supersede():
             return uint_bytes(message.session, 8)
-        case Serve() | Retire():
+        case Serve() | Retire() | LookAgain():
             return b""
         case _:
             return _directory_body(message)
@@ -212,6 +213,8 @@ def _answer(kind: MessageKind, fields: Fields) -> Message:
             return Supersede(_session(fields))
         case MessageKind.RETIRE:
             return Retire()
+        case MessageKind.LOOK_AGAIN:
+            return LookAgain()
         case _:
             return _news(kind, fields)
 

@@ -42,6 +42,7 @@ class MessageKind(Enum):
     WORKER_UP = 0x8A
     WORKER_DOWN = 0x8B
     RETIRE = 0x8C
+    LOOK_AGAIN = 0x8D
 
 
 @final
@@ -254,6 +255,14 @@ class Retire:
     message_kind: ClassVar[MessageKind] = MessageKind.RETIRE
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The directory in the state directory is another one now (spec/gate.md)."""
+
+    message_kind: ClassVar[MessageKind] = MessageKind.LOOK_AGAIN
+
+
 WorkerMessage: TypeAlias = Attend | Ready | OpenSession | AskName | GiveUp | DropSession | CutDone
 SupervisorMessage: TypeAlias = (
     Serve
@@ -268,5 +277,6 @@ SupervisorMessage: TypeAlias = (
     | WorkerUp
     | WorkerDown
     | Retire
+    | LookAgain
 )
 Message: TypeAlias = WorkerMessage | SupervisorMessage

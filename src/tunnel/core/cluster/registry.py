@@ -21,6 +21,7 @@ from tunnel.core.cluster.messages import (
     LeaseDown,
     LeaseEnd,
     LeaseUp,
+    LookAgain,
     Message,
     NameDenied,
     NameGranted,
@@ -37,6 +38,7 @@ from tunnel.core.cluster.messages import (
     WorkerId,
     WorkerUp,
 )
+from tunnel.core.directory.directory import UNTOLD, Directory
 from tunnel.core.link.messages import DenialCode
 from tunnel.core.route.errors import describe
 from tunnel.core.route.granting import Granting, expose
@@ -92,6 +94,7 @@ class ClusterRegistry:
         """Decided, and announced as soon as their name is in `_uncut` no more."""
         self._uncut: Final[dict[Label, _Uncut]] = {}
         self._output: list[tuple[WorkerId, SupervisorMessage]] = []
+        self._directory = UNTOLD
         self._sessions_begun = 0
 
     # Getters.
@@ -129,6 +132,11 @@ class ClusterRegistry:
         if found is not None and not found.is_retiring:
             found.is_retiring = True
             self._say(worker, Retire())
+
+    def learn(self, directory: Directory) -> None:
+        """Decide by this directory from now on, and let the workers look at it, too."""
+        self._directory = directory
+        self._tell_all(LookAgain())
 
     def poll_output(self) -> list[tuple[WorkerId, SupervisorMessage]]:
         """What to tell whom, in order, handed over once."""
@@ -202,6 +210,8 @@ class ClusterRegistry:
             self._say(worker, word)
         for name, gone in self._table.offline_names():
             self._say(worker, NameOffline(name, gone.account, whole_seconds(now - gone.since), gone.kind))
+        if self._directory.is_known:
+            self._say(worker, LookAgain())  # what the worker read at its start may be older
         return Success(None)
 
     def _open(self, worker: WorkerId, found: _Worker, message: OpenSession) -> Outcome[None, ClusterError]:
@@ -234,7 +244,7 @@ class ClusterRegistry:
             return Success(None)  # it ended while the question was on its way
         if member.worker != worker:
             return Failure(OutOfTurn(message.message_kind))
-        granting = Granting(self._table, member.token, message.session, member.peer, unix, now)
+        granting = Granting(self._table, member.token, message.session, member.peer, unix, now, self._directory)
         decided = expose(message.asked, granting, entropy)
         if isinstance(decided, Success):
             self._grant(member, message, value_of(decided), now)

@@ -20,6 +20,7 @@ from tunnel.core.cluster.messages import (
     LeaseDown,
     LeaseEnd,
     LeaseUp,
+    LookAgain,
     Message,
     NameDenied,
     NameGranted,
@@ -66,6 +67,7 @@ MOVED_MAX: Final = 4096
 ReplicaEvent: TypeAlias = (
     Serve
     | Retire
+    | LookAgain
     | SessionOpened
     | SessionRefused
     | NameDenied

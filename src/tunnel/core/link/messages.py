@@ -47,6 +47,9 @@ class RefusalCode(Enum):
     TOO_MANY_SESSIONS = 9
     SUPERSEDED = 10
     SHUTTING_DOWN = 11
+    REVOKED = 12
+    SUSPENDED = 13
+    ENDED_BY_OPERATOR = 14
 
 
 @final

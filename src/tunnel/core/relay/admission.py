@@ -31,3 +31,12 @@ def enter(edge: EdgeState, exchange: Exchange, lease: Lease | None, now: Instant
         return True
     fail(edge, error_of(entered), "", now)
     return False
+
+
+def pay(edge: EdgeState, lease: Lease, now: Instant) -> bool:
+    """Whether the account of the lease may have one more request; one that is too many has its answer."""
+    refused = lease.toll.refusal(now)
+    if refused is None:
+        return True
+    fail(edge, refused, "", now)
+    return False

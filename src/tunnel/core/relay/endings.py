@@ -81,6 +81,7 @@ def report(edge: EdgeState, exchange: Exchange, outcome: str, now: Instant) -> N
     edge.exchange = None
     if lease is not None:
         lease.outstanding -= 1
+        lease.toll.note(exchange.bytes_up + exchange.bytes_down)
     if exchange.entry is not None:
         edge.door.leave(exchange.entry)
     edge.actions.append(

@@ -15,7 +15,7 @@ from tunnel.core.base.problem import (
 )
 from tunnel.core.http.request import RequestHead
 from tunnel.core.relay.actions import SendOrigin
-from tunnel.core.relay.admission import enter
+from tunnel.core.relay.admission import enter, pay
 from tunnel.core.relay.attempts import open_leg, send_head
 from tunnel.core.relay.endings import close, fail, finish, problem_of, refuse
 from tunnel.core.relay.exchange import Exchange, is_repeatable
@@ -70,6 +70,8 @@ def route(edge: EdgeState, exchange: Exchange, now: Instant) -> None:
         return
     if found.kind is not _HTTP:
         fail(edge, NOT_HTTP, "", now)
+        return
+    if found.toll.is_bounded and not pay(edge, found, now):
         return
     if leg is None or leg.lease is not found or not is_repeatable(exchange.head):
         # A request that may not be sent twice gets a fresh stream (ADR 0015): a local service that closes

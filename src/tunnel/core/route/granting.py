@@ -5,6 +5,10 @@ from typing import Final, final
 
 from tunnel.core.base.ids import Instant, Label, SessionId, UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.directory.decisions import may_expose
+from tunnel.core.directory.directory import UNTOLD, Directory
+from tunnel.core.directory.errors import NameReserved, NotGranted, TooManyEndpoints
+from tunnel.core.directory.errors import describe as describe_refusal
 from tunnel.core.link.messages import DenialCode, Expose
 from tunnel.core.route.errors import denial_code
 from tunnel.core.route.errors import describe as describe_claim
@@ -24,7 +28,7 @@ _RANDOM_CHARS: Final = 12
 @final
 @dataclass(frozen=True, slots=True)
 class Granting:
-    """Who asks: the session, its verified token, and the moment, in both kinds of time."""
+    """Who asks: the session, its verified token, the moment, in both kinds of time, and what is known of accounts."""
 
     table: RouteTable
     token: Token
@@ -32,6 +36,7 @@ class Granting:
     peer: str
     unix: UnixSeconds
     now: Instant
+    directory: Directory = UNTOLD
 
 
 @final
@@ -54,10 +59,22 @@ def expose(asked: Expose, who: Granting, entropy: bytes) -> Outcome[Claimed, Den
     allowed = permits(who.token, asked.kind, name, who.unix)
     if not isinstance(allowed, Success):
         return Failure(Denial(DenialCode.NOT_PERMITTED, describe_token(error_of(allowed))))
+    account = who.token.account
+    told = may_expose(who.directory, who.token, name, who.table.endpoints_besides(name, account))
+    if not isinstance(told, Success):
+        return Failure(Denial(_denial_code_of(error_of(told)), describe_refusal(error_of(told))))
+    if who.directory.names.get(name) == account:
+        who.table.forget_offline(name, account)  # its own by reservation, whoever had it lately
     claimed = who.table.claim(claim_of(asked, name, who.session, who.token, who.peer), who.now)
     if not isinstance(claimed, Success):
         return Failure(Denial(denial_code(error_of(claimed)), describe_claim(error_of(claimed))))
     return claimed
+
+
+def _denial_code_of(error: NotGranted) -> DenialCode:
+    if isinstance(error, NameReserved):
+        return DenialCode.NAME_TAKEN
+    return DenialCode.TOO_MANY if isinstance(error, TooManyEndpoints) else DenialCode.NOT_PERMITTED
 
 
 def claim_of(asked: Expose, name: Label, session: SessionId, token: Token, peer: str) -> Claim:

@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from tunnel.core.base.ids import EndpointId, Epoch, Instant, Label, SessionId
+from tunnel.core.directory.toll import Toll
 from tunnel.core.link.messages import HostHeader, Share
 from tunnel.core.policy.rules import OPEN, Policy
 from tunnel.core.route.health import Health
 from tunnel.core.token.token import EndpointKind, Token
+
+_NOBODYS: Final = Toll()
+"""Where leases count that are in force nowhere."""
 
 
 @final
@@ -53,6 +57,8 @@ class Lease:
         self.instance: Final = instance
         self.health: Final = health
         self.outstanding = 0
+        self.toll = _NOBODYS
+        """Where its account is counted; that of the table in which it is in force."""
 
 
 @final

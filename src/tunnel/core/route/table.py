@@ -12,6 +12,7 @@ from tunnel.core.base.ids import Epoch, Instant, Label, SessionId
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import first_keys
+from tunnel.core.directory.toll import Tolls
 from tunnel.core.link.messages import Share
 from tunnel.core.policy.rules import OPEN
 from tunnel.core.route.errors import (
@@ -56,7 +57,7 @@ _UNHEALTHY: Final = Unhealthy()
 class RouteTable:
     """Leases by name and by session, and the names that were served lately."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, tolls: Tolls | None = None) -> None:
         self._limits: Final = limits
         self._sessions: Final = Sessions(limits)
         self._epoch = Epoch(0)
@@ -64,6 +65,8 @@ class RouteTable:
         self._names_of_session: dict[SessionId, set[Label]] = {}
         self._names_of_token: dict[TokenId, int] = {}
         """Of each token with all that was narrowed from it (TOKEN-RIGHT-004)."""
+        self._names_of_account: dict[AccountId, int] = {}
+        self.tolls: Final = Tolls() if tolls is None else tolls
         self._offline: dict[Label, Offline] = {}  # in the order of `since`
 
     def open_session(
@@ -134,6 +137,17 @@ class RouteTable:
         group = self._groups.get(name)
         return [] if group is None else group.members
 
+    def endpoints_besides(self, name: Label, account: AccountId) -> int:
+        """How many other names are answered by agents of the account."""
+        held = self._names_of_account.get(account, 0)
+        group = self._groups.get(name)
+        is_among = group is not None and any(lease.account == account for lease in group.members)
+        return held - 1 if is_among else held
+
+    def accounts(self) -> list[AccountId]:
+        """Whose agents answer for a name."""
+        return list(self._names_of_account)
+
     def withdraw(self, name: Label, epoch: Epoch) -> Lease | None:
         """Give a lease up for good: with the last one the name is free for anyone. None when it is not in force."""
         group = self._groups.get(name)
@@ -182,6 +196,12 @@ class RouteTable:
     def offline_count(self) -> int:
         """How many names are remembered as offline; never more than `limits.offline_names_max`."""
         return len(self._offline)
+
+    def forget_offline(self, name: Label, account: AccountId) -> None:
+        """Keep a name no longer for whoever had it before, unless that was `account`."""
+        gone = self._offline.get(name)
+        if gone is not None and gone.account != account:
+            self._offline.pop(name, None)
 
     # A replica: the table of a process that is told by another one what holds.
 
@@ -252,6 +272,9 @@ class RouteTable:
         for token_id in ids_of(lease.token):
             if not group.has_token(token_id):
                 self._names_of_token[token_id] = self._names_of_token.get(token_id, 0) + 1
+        if not group.members:
+            self._names_of_account[lease.account] = self._names_of_account.get(lease.account, 0) + 1
+        lease.toll = self.tolls.toll(lease.account)
         group.join(lease)
         self._groups[lease.name] = group
         names = self._names_of_session.get(lease.session)
@@ -267,6 +290,8 @@ class RouteTable:
         names.discard(lease.name)
         if not names:
             self._names_of_session.pop(lease.session, None)
+        if not group.members:
+            self._leave_account(lease.account)
         for token_id in ids_of(lease.token):
             left = self._names_of_token.get(token_id, 0) - 1
             if group.has_token(token_id):
@@ -275,6 +300,14 @@ class RouteTable:
                 self._names_of_token[token_id] = left
             else:
                 self._names_of_token.pop(token_id, None)
+
+    def _leave_account(self, account: AccountId) -> None:
+        left = self._names_of_account.get(account, 0) - 1
+        if left > 0:
+            self._names_of_account[account] = left
+        else:
+            self._names_of_account.pop(account, None)
+            self.tolls.leave(account)
 
     def _forget_empty(self, group: Group, name: Label) -> bool:
         if group.members:
