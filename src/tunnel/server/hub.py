@@ -8,16 +8,13 @@ from typing import Final, Protocol, final, runtime_checkable
 
 from tunnel.core.base.ids import Instant, SessionId, StreamId
 from tunnel.core.base.limits import Limits
-from tunnel.core.base.outcome import Failure, Outcome
+from tunnel.core.base.outcome import Outcome
 from tunnel.core.base.partial import base32_text
 from tunnel.core.base.problem import SERVER_FULL, TOO_MANY_CONNECTIONS, Problem
-from tunnel.core.link.messages import DenialCode
+from tunnel.core.directory.directory import UNTOLD, Directory
 from tunnel.core.link.preface import StreamPreface
 from tunnel.core.policy.door import Door
 from tunnel.core.policy.rules import OPEN_TO_ALL, ServerPolicy
-from tunnel.core.route.granting import Denial
-from tunnel.core.route.ports import NoPorts
-from tunnel.core.route.ports import describe as describe_port
 from tunnel.core.route.table import Lease, RouteTable
 from tunnel.core.token.token import Token, TokenId, ids_of
 from tunnel.drive.guard import Abortable
@@ -26,6 +23,8 @@ from tunnel.drive.reading import read_buffer
 from tunnel.observe.events import EventSink
 from tunnel.ports import Clock, Entropy
 from tunnel.server.counting import NobodyCounts, UsageCounter
+from tunnel.server.gate import judge_all
+from tunnel.server.public_ports import NoPublicPorts, PublicPorts
 from tunnel.server.registry import LocalRegistry, Registry
 from tunnel.server.urls import Urls
 
@@ -108,6 +107,12 @@ class Session(Protocol):
     def supersede(self) -> None:
         """The same agent process has a newer link: end this one."""
 
+    def judge(self, directory: Directory, now: Instant) -> None:
+        """End, or give up what is not ours any more, if a directory says so."""
+
+    def dismiss(self, detail: str) -> None:
+        """An operator ended it: the agent is told, and does not come back by itself."""
+
     def close(self, reason: str) -> None:
         """End the link."""
 
@@ -160,28 +165,6 @@ class Visit(Protocol):
         """Close now."""
 
 
-class PublicPorts(Protocol):
-    """The public TCP ports of this process."""
-
-    def open(self, lease: Lease, wanted: int) -> Outcome[int, Denial]:
-        """The port on which a lease is served from now on; with 0 wanted any, or the one it had."""
-
-    def close(self, lease: Lease, *, for_good: bool) -> None:
-        """The lease is over."""
-
-
-@final
-class NoPublicPorts:
-    """A server that gives out none."""
-
-    def open(self, lease: Lease, wanted: int) -> Outcome[int, Denial]:
-        """Never."""
-        return Failure(Denial(DenialCode.UNSUPPORTED_KIND, describe_port(NoPorts())))
-
-    def close(self, lease: Lease, *, for_good: bool) -> None:
-        """Nothing: there is none."""
-
-
 @final
 class Hub:
     """The shared state of one server; it lives as long as its listeners.
@@ -216,6 +199,8 @@ class Hub:
         self.ports: PublicPorts = NoPublicPorts()
         self.registry: Registry = LocalRegistry(self.table, self, clock, entropy)
         self.usage: UsageCounter = NobodyCounts()
+        self.directory = UNTOLD
+        """What is known of accounts (server/gate.py)."""
         self._sessions_of: Final[dict[TokenId, set[Session]]] = {}
         self.elsewhere: Elsewhere | None = None
         """The other workers, in a server of several."""
@@ -370,6 +355,13 @@ class Hub:
             if not others:
                 del self._sessions_of[token_id]
         return True
+
+    def learn(self, directory: Directory, now: Instant) -> None:
+        """Decide by this directory from now on, and end at once what it does not allow any more."""
+        self.directory = directory
+        self.table.tolls.learn(directory, self.table.accounts())
+        self.registry.learn(directory)
+        judge_all(self.sessions.values(), directory, now)
 
     def holder(self, number: SessionId) -> Session | None:
         """The session, while it lives."""

@@ -12,6 +12,7 @@ from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.cluster.errors import describe
 from tunnel.core.cluster.messages import (
     LeaseEnd,
+    LookAgain,
     NameDenied,
     Retire,
     Serve,
@@ -23,6 +24,7 @@ from tunnel.core.cluster.messages import (
     WorkerUp,
 )
 from tunnel.core.cluster.replica import LeaseGranted, LeaseOver, Replica, ReplicaEvent
+from tunnel.core.directory.directory import Directory
 from tunnel.core.link.messages import Expose, Hello
 from tunnel.core.route.granting import Denial
 from tunnel.core.route.table import Lease
@@ -31,6 +33,7 @@ from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.guard import guarded
 from tunnel.drive.transport import stream_transport
 from tunnel.observe.events import Warned
+from tunnel.server.gate import Gate
 from tunnel.server.hub import Hub, Opener
 from tunnel.server.inward import CrossingPipe, InwardLink
 from tunnel.server.outward import OutwardLink
@@ -84,6 +87,10 @@ class Mandate(Protocol):
         """Which worker this is."""
 
     @property
+    def of(self) -> int:
+        """Of how many."""
+
+    @property
     def control(self) -> socket.socket:
         """Connected with the supervisor."""
 
@@ -96,12 +103,13 @@ class Mandate(Protocol):
 class Member(asyncio.Protocol):
     """One worker's membership: the registry of its hub, and the way elsewhere. Finished once `leave` has returned."""
 
-    def __init__(self, hub: Hub, mandate: Mandate, stop: asyncio.Event) -> None:
+    def __init__(self, hub: Hub, mandate: Mandate, stop: asyncio.Event, gate: Gate) -> None:
         self.hub: Final = hub
         self.replica: Final = Replica(hub.table, WorkerId(mandate.number))
         self.waiting: Final[list[CrossingPipe]] = []
         self.is_retiring = False
         """Told to end while others go on: our agents are to move, not to be sent away."""
+        self._gate: Final = gate
         self._stop: Final = stop
         hub.registry = self
         hub.elsewhere = self
@@ -202,6 +210,9 @@ class Member(asyncio.Protocol):
             self.replica.drop_session(session)
             self._say()
 
+    def learn(self, directory: Directory) -> None:
+        """Nothing: the supervisor decides, by its own."""
+
     # Elsewhere.
 
     def opener(self, lease: Lease) -> Opener | None:
@@ -233,8 +244,10 @@ class Member(asyncio.Protocol):
             case _:
                 self._obey(event)
 
-    def _obey(self, event: Serve | Retire | Supersede | WorkerUp | WorkerDown) -> None:
+    def _obey(self, event: Serve | Retire | LookAgain | Supersede | WorkerUp | WorkerDown) -> None:
         match event:
+            case LookAgain():
+                self._gate.look_again()
             case Serve():
                 self._may_serve.set()
             case Retire():

@@ -7,6 +7,7 @@ from typing import Final, Protocol, final
 
 from tunnel.core.base.ids import EndpointId, Instant, SessionId
 from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.directory.directory import UNTOLD, Directory
 from tunnel.core.link.messages import Expose, Hello
 from tunnel.core.route.errors import describe
 from tunnel.core.route.granting import Denial, Granting, expose
@@ -60,6 +61,9 @@ class Registry(Protocol):
     def drop(self, session: SessionId) -> None:
         """A session is over, or takes no new visitors; its names are without an agent. A second call does nothing."""
 
+    def learn(self, directory: Directory) -> None:
+        """Decide by this directory from now on."""
+
 
 class Sessions(Protocol):
     """The sessions of this process, by number."""
@@ -78,6 +82,7 @@ class LocalRegistry:
         self._clock: Final = clock
         self._entropy: Final = entropy
         self._begun = 0
+        self._directory = UNTOLD
 
     def open(self, asker: Asker, token: Token, hello: Hello) -> None:
         """Decide now; a session has a number that no session of this process had before."""
@@ -93,7 +98,7 @@ class LocalRegistry:
     def expose(self, session: SessionId, asker: Asker, token: Token, asked: Expose) -> None:
         """Decide now; who is replaced is fenced at once."""
         now = self._clock.now()
-        granting = Granting(self._table, token, session, asker.peer, self._clock.unix(), now)
+        granting = Granting(self._table, token, session, asker.peer, self._clock.unix(), now, self._directory)
         decided = expose(asked, granting, self._entropy.random_bytes(16))
         if not isinstance(decided, Success):
             asker.on_denied(asked.endpoint, error_of(decided))
@@ -114,3 +119,7 @@ class LocalRegistry:
     def drop(self, session: SessionId) -> None:
         """The names of the session are offline."""
         self._table.drop_session(session, self._clock.now())
+
+    def learn(self, directory: Directory) -> None:
+        """Grant by this one."""
+        self._directory = directory

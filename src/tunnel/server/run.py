@@ -8,6 +8,7 @@ import anyio
 
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.base.partial import public_key_of
+from tunnel.core.directory.month import month_of
 from tunnel.core.route.ports import Ports
 from tunnel.core.token.codec import key_id_of
 from tunnel.drive.address import Address
@@ -23,6 +24,7 @@ from tunnel.server.certificates import Certificates, read_certificates
 from tunnel.server.doors import Doors, open_doors
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.entrance import Porch
+from tunnel.server.gate import Gate
 from tunnel.server.hub import Hub
 from tunnel.server.ledger import Books, keeping_books
 from tunnel.server.member import Mandate, Member
@@ -36,8 +38,8 @@ from tunnel.server.urls import Urls
 _NO_PORTS: Final = PortRange(1, 0)
 _CONNECTIONS_USEFUL: Final = 4096
 """Fewer than this is a system's default for programs that are no servers; worth a word to the operator."""
-_CERTIFICATE_LOOK_SECONDS: Final = 5.0
-"""Between two looks at the files of certificates; a look is one `stat` of each."""
+_LOOK_SECONDS: Final = 5.0
+"""Between two looks at the files of certificates and at the directory; a look is one `stat` of each."""
 _RENEWAL_LOOK_SECONDS: Final = 86_400.0
 _LAST_WORDS_SECONDS: Final = 0.2
 """What the very last bytes have to leave the sockets, once nobody waits for an answer any more."""
@@ -187,13 +189,17 @@ async def _serve(
                 return opened
             doors = value_of(opened)
         server = Server(hub)
-        member = None if mandate is None else Member(hub, mandate, stop)
+        if mandate is not None:
+            hub.table.tolls.share_among(mandate.of)
+        gate = Gate(settings.state, hub, hub.clock, hub.events)
+        gate.begin()
+        member = None if mandate is None else Member(hub, mandate, stop, gate)
         try:
             if member is None or await member.join():
                 started = server.start(settings, certificates, doors)
                 if not isinstance(started, Success):
                     return started
-                await _tend(settings, hub, certificates, stop)
+                await _tend(settings, hub, certificates, gate, stop)
             if member is not None and member.is_retiring:
                 await server.hand_on()
             else:
@@ -232,18 +238,23 @@ def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, 
         events.emit(Warned(f"the system lets this process hold {possible} connections; raise its open file limit"))
     loop = asyncio.get_running_loop()
     hub = Hub(settings.domain, keys, settings.limits, clock, SystemEntropy(), events, loop, possible, settings.policy)
+    hub.table.tolls.begin_month(month_of(clock.unix()))
     hub.requests_shown = settings.requests_shown
     return Success((hub, value_of(certificates)))
 
 
-async def _tend(settings: ServerSettings, hub: Hub, certificates: Certificates, stop: asyncio.Event) -> None:
-    """Wait for `stop`, and look meanwhile whether certificates changed; once a day, whether our own is due."""
+async def _tend(
+    settings: ServerSettings, hub: Hub, certificates: Certificates, gate: Gate, stop: asyncio.Event
+) -> None:
+    """Wait for `stop`, and look meanwhile whether certificates or the directory changed; once a day, renew our own."""
     renew_at = hub.clock.now() + _RENEWAL_LOOK_SECONDS
     while not stop.is_set():
-        with anyio.move_on_after(_CERTIFICATE_LOOK_SECONDS):
+        with anyio.move_on_after(_LOOK_SECONDS):
             await stop.wait()
         if stop.is_set():
             return
+        gate.look_again()
+        hub.table.tolls.begin_month(month_of(hub.clock.unix()))
         if not settings.certificates and hub.clock.now() >= renew_at:
             renew_at = hub.clock.now() + _RENEWAL_LOOK_SECONDS
             renewed = _development_files(settings, hub.clock)

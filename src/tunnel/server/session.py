@@ -6,12 +6,15 @@ from tunnel import __version__
 from tunnel.core.base.ids import EndpointId, Instant, SessionId, StreamId
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.base.problem import AGENT_OFFLINE, LINK_BUSY, NOT_PERMITTED, Problem
+from tunnel.core.directory.decisions import may_hold
+from tunnel.core.directory.directory import Directory
+from tunnel.core.directory.errors import describe as describe_refusal
 from tunnel.core.link.errors import describe as describe_link
 from tunnel.core.link.errors import refusal_code, token_refusal_code
 from tunnel.core.link.messages import Expose, Health, Hello, RefusalCode, Withdraw
 from tunnel.core.link.preface import StreamPreface, encode_preface
 from tunnel.core.link.server_side import ServerConversation, ServerEvent
-from tunnel.core.mux.errors import CannotOpen, StreamLimitReached
+from tunnel.core.mux.errors import StreamLimitReached
 from tunnel.core.mux.session import Role
 from tunnel.core.route.granting import Denial
 from tunnel.core.route.table import Lease
@@ -23,6 +26,7 @@ from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
 from tunnel.observe.events import LinkRefused, MemberHealth, NameGranted, NameReleased, SessionEnded, SessionOpened
+from tunnel.server.gate import refusal_of
 from tunnel.server.hub import Hub, Tenant, VisitorStream
 from tunnel.server.registry import Holder
 
@@ -154,7 +158,7 @@ class AgentSession:
             return Failure(LINK_BUSY)
         opened = self.link.open_stream(handler)
         if not isinstance(opened, Success):
-            return Failure(_problem_of(error_of(opened)))
+            return Failure(LINK_BUSY if isinstance(error_of(opened), StreamLimitReached) else AGENT_OFFLINE)
         stream = value_of(opened)
         self.link.send(stream, encode_preface(preface))
         return Success(VisitorStream(self.link, stream, is_direct=True))
@@ -175,10 +179,28 @@ class AgentSession:
         self._conversation.refuse(RefusalCode.SUPERSEDED, "a newer link of the same agent took over")
         self._end("superseded by a newer link of the same agent")
 
+    def judge(self, directory: Directory, now: Instant) -> None:
+        """End, or give up the names that are another account's now; the agent is told why."""
+        token = self._token
+        if token is None:
+            return
+        refused = refusal_of(directory, token)
+        if refused is not None:
+            self._refuse(*refused)
+            return
+        for lease in list(self._leases.values()):
+            held = may_hold(directory, token, lease.name)
+            if not isinstance(held, Success):
+                self._hub.registry.withdraw(lease)
+                self.fence(lease, describe_refusal(error_of(held)), now)
+
+    def dismiss(self, detail: str) -> None:
+        """An operator ended it."""
+        self._refuse(RefusalCode.ENDED_BY_OPERATOR, detail)
+
     def drain(self, grace_seconds: float, now: Instant) -> None:
         """Say that this server goes, and open nothing more."""
-        self._conversation.drain(int(grace_seconds * 1000))
-        self._say()
+        self.announce(grace_seconds)
         self.link.go_away()
 
     def announce(self, grace_seconds: float) -> None:
@@ -248,11 +270,12 @@ class AgentSession:
         hub.events.emit(SessionOpened(session, token.account.hex(), str(self._peer), token.token_id.hex()))
         self._alarm.set_by(self._expiry(now))
         self._say()
+        # What was told while the registry was asked reached those that were sessions already.
+        self.judge(hub.directory, now)
 
     def on_open_refused(self, detail: str) -> None:
         """The token holds as many links as it may."""
-        self._conversation.refuse(RefusalCode.TOO_MANY_SESSIONS, detail)
-        self._turn_away("too-many-sessions", detail)
+        self._refuse(RefusalCode.TOO_MANY_SESSIONS, detail)
 
     def on_granted(self, lease: Lease, now: Instant) -> bool:
         """The endpoint has its name; False when it cannot have its port, or the agent does not want it any more."""
@@ -307,13 +330,14 @@ class AgentSession:
         verified = verify_token(hello.token, hub.keys, hub.clock.unix())
         if not isinstance(verified, Success):
             error = error_of(verified)
-            code = token_refusal_code(error)
-            self._conversation.refuse(code, describe_token(error))
-            self._turn_away(code.name.lower().replace("_", "-"), describe_token(error))
+            self._refuse(token_refusal_code(error), describe_token(error))
+            return
+        refused = refusal_of(hub.directory, value_of(verified))
+        if refused is not None:
+            self._refuse(*refused)
             return
         if hub.is_draining:
-            self._conversation.refuse(RefusalCode.SHUTTING_DOWN, "the server is shutting down")
-            self._turn_away("shutting-down", "the server is shutting down")
+            self._refuse(RefusalCode.SHUTTING_DOWN, "the server is shutting down")
             return
         self._presented = value_of(verified)
         hub.registry.open(self, value_of(verified), hello)
@@ -334,6 +358,14 @@ class AgentSession:
         """The public port of a lease that needs one, else 0."""
         wanted = self._ports_wanted.pop(lease.endpoint, 0)
         return self._hub.ports.open(lease, wanted) if lease.kind is EndpointKind.TCP else Success(0)
+
+    def _refuse(self, code: RefusalCode, detail: str) -> None:
+        """Tell the agent why it is not served, or not any more."""
+        self._conversation.refuse(code, detail)
+        if self._token is None:
+            self._turn_away(code.name.lower().replace("_", "-"), detail)
+        else:
+            self._end(detail)
 
     def _turn_away(self, code: str, detail: str) -> None:
         if not self._is_over:
@@ -363,7 +395,3 @@ class AgentSession:
         token = self._token
         left = 60.0 if token is None else float(token.expiry - self._hub.clock.unix())
         return Instant(now + max(left, 1.0))
-
-
-def _problem_of(error: CannotOpen) -> Problem:
-    return LINK_BUSY if isinstance(error, StreamLimitReached) else AGENT_OFFLINE

@@ -12,9 +12,11 @@ from typing import Final, final
 
 import anyio
 
+from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.cluster.errors import describe
 from tunnel.core.cluster.messages import Message, WorkerId
+from tunnel.core.directory.directory import Directory
 from tunnel.drive import files
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.observe.events import (
@@ -35,6 +37,7 @@ from tunnel.server.control import Answer, answering
 from tunnel.server.crew import Crew
 from tunnel.server.doors import Doors
 from tunnel.server.end import ServerEnd, StateUnusable, WorkersUnable
+from tunnel.server.gate import Gate
 from tunnel.server.ledger import WORKER_GONE, keeping_books
 from tunnel.server.process import WorkerProcess
 from tunnel.server.settings import ServerSettings, changed_fields
@@ -77,6 +80,7 @@ class Supervisor:
         self._is_ending = False
         self._reloading: Final = asyncio.Lock()
         self._ready: ServerReady | None = None
+        self.gate: Final = Gate(settings.state, self, self._clock, events)
 
     # Getters.
 
@@ -94,6 +98,7 @@ class Supervisor:
 
     async def start(self) -> Outcome[None, ServerEnd]:
         """Let the first workers serve; `ServerReady` says when."""
+        self.gate.begin()
         started = await self._crew.start_generation(self._settings)
         if not isinstance(started, Success):
             return Failure(WorkersUnable(error_of(started)))
@@ -177,6 +182,7 @@ class Supervisor:
                 while True:
                     await anyio.sleep(_LOOK_SECONDS)
                     self._crew.look()
+                    self.gate.look_again()
 
             async def replace() -> None:
                 while True:
@@ -203,6 +209,11 @@ class Supervisor:
             worker.kill("it did not end in time")
         await self._crew.all_ended()
         self._crew.close()
+
+    def learn(self, directory: Directory, now: Instant) -> None:
+        """Decide by this directory from now on, and let all workers look at it."""
+        self._crew.registry.learn(directory)
+        self._crew.flush()
 
     # What workers do.
 

@@ -78,7 +78,7 @@ class Tolls:
     """
 
     def __init__(self, processes: int = 1) -> None:
-        self._processes: Final = max(processes, 1)
+        self._processes = max(processes, 1)
         self._tolls: Final[dict[AccountId, Toll]] = {}
         self._month = UnixSeconds(0)
 
@@ -89,6 +89,10 @@ class Tolls:
             found = Toll()
             self._tolls[account] = found
         return found
+
+    def share_among(self, processes: int) -> None:
+        """Say that so many processes serve together; to be said before the first directory is learnt."""
+        self._processes = max(processes, 1)
 
     def leave(self, account: AccountId) -> None:
         """The last endpoint of an account is over: what has no quota is counted by nobody."""
