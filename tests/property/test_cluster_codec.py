@@ -20,6 +20,7 @@ from tunnel.core.cluster.messages import (
     GiveUp,
     LeaseDown,
     LeaseEnd,
+    LeaseHealth,
     LeaseUp,
     LookAgain,
     Message,
@@ -27,6 +28,7 @@ from tunnel.core.cluster.messages import (
     NameDenied,
     NameGranted,
     NameOffline,
+    NoteHealth,
     OpenSession,
     Ready,
     Retire,
@@ -66,6 +68,8 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
     st.builds(GiveUp, NAMES, EPOCHS),
     st.builds(DropSession, SESSIONS),
     st.builds(CutDone, EPOCHS),
+    st.builds(NoteHealth, EPOCHS, st.booleans()),
+    st.builds(LeaseHealth, EPOCHS, st.booleans()),
     st.just(Serve()),
     st.builds(SessionOpened, NUMBERS, SESSIONS),
     st.builds(SessionRefused, NUMBERS, WORDS),
@@ -73,7 +77,17 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
     st.builds(NameDenied, SESSIONS, st.integers(0, 2**32 - 1).map(EndpointId), st.sampled_from(DenialCode), WORDS),
     st.builds(Supersede, SESSIONS),
     st.builds(
-        LeaseUp, WORKERS, SESSIONS, EPOCHS, NAMES, st.just(TOKEN), EXPOSES, WORDS, st.binary(min_size=16, max_size=16)
+        LeaseUp,
+        WORKERS,
+        SESSIONS,
+        EPOCHS,
+        NAMES,
+        st.just(TOKEN),
+        EXPOSES,
+        WORDS,
+        st.binary(min_size=16, max_size=16),
+        st.integers(0, 65_535),
+        st.integers(0, 2**32 - 1),
     ),
     st.builds(LeaseDown, EPOCHS, NAMES, st.sampled_from(LeaseEnd)),
     st.builds(
@@ -154,6 +168,7 @@ def framed(kind: int, body: bytes) -> bytes:
         (framed(0x05, b"\0\x02Ab" + bytes(8)), MessageMalformed(MessageKind.GIVE_UP, "name")),
         (framed(0x05, b"\0\x02-b" + bytes(8)), MessageMalformed(MessageKind.GIVE_UP, "name")),
         (framed(0x85, bytes(12) + b"\xff\0\0"), MessageMalformed(MessageKind.NAME_DENIED, "code")),
+        (framed(0x08, bytes(8) + b"\x02"), MessageMalformed(MessageKind.NOTE_HEALTH, "is up")),
         (framed(0x88, bytes(8) + b"\x09\0\x01a"), MessageMalformed(MessageKind.LEASE_DOWN, "end")),
     ],
 )
@@ -169,7 +184,14 @@ def test_every_message_is_in_the_strategy() -> None:
 @pytest.mark.shows("WORK-WIRE-002")
 @pytest.mark.parametrize(
     "message",
-    [Attend(1), Ready(), CutDone(Epoch(1)), DropSession(SessionId(1)), GiveUp(Label("a"), Epoch(1))],
+    [
+        Attend(1),
+        Ready(),
+        CutDone(Epoch(1)),
+        NoteHealth(Epoch(1), is_up=True),
+        DropSession(SessionId(1)),
+        GiveUp(Label("a"), Epoch(1)),
+    ],
 )
 def test_a_worker_takes_no_worker_s_words(message: Message) -> None:
     replica = Replica(RouteTable(DEFAULT_LIMITS), WorkerId(1))

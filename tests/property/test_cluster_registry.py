@@ -28,15 +28,18 @@ from tunnel.core.cluster.errors import (
     describe,
 )
 from tunnel.core.cluster.messages import (
+    CLUSTER_VERSION,
     AskName,
     Attend,
     CutDone,
     LeaseDown,
     LeaseEnd,
+    LeaseHealth,
     LeaseUp,
     LookAgain,
     MessageKind,
     NameDenied,
+    NameGranted,
     OpenSession,
     Ready,
     Retire,
@@ -47,11 +50,14 @@ from tunnel.core.cluster.messages import (
     WorkerId,
     WorkerUp,
 )
+from tunnel.core.cluster.ports import PortWanted
+from tunnel.core.cluster.registry import ClusterRegistry
 from tunnel.core.cluster.replica import MOVED_MAX, Replica
 from tunnel.core.directory.directory import Directory
-from tunnel.core.link.messages import DenialCode, Expose, Keep
+from tunnel.core.link.messages import DenialCode, Expose, Keep, Share
 from tunnel.core.policy.rules import Policy, Rates, SignIn
-from tunnel.core.route.table import Lease, Offline, RouteTable
+from tunnel.core.route.granting import Denial
+from tunnel.core.route.table import Lease, Offline, RouteTable, Unhealthy
 from tunnel.core.token.token import TOKEN_BYTES, AccountId, EndpointKind
 
 TOKENS: Final = (raw_token(1), raw_token(2), raw_token(3, account=2))
@@ -342,6 +348,130 @@ def test_a_worker_that_cannot_be_reached_hides_its_leases_until_it_can() -> None
     assert two.table.is_current(found)
 
 
+def ported(cluster: Cluster, worker: WorkerEnd, number: int, port: int = 0, name: str = DEMO) -> Agent:
+    """An agent that asked for a name with a public TCP port, everything delivered."""
+    agent = cluster.dial(worker, number, TOKENS[0])
+    cluster.settle()
+    cluster.ask(agent, name, port=port)
+    cluster.settle()
+    return agent
+
+
+@pytest.mark.shows("WORK-PORT-002", "WORK-PORT-003")
+def test_a_port_is_open_before_its_lease_is_known_and_the_same_at_every_worker() -> None:
+    cluster, one, two = pair()
+    agent = ported(cluster, one, 1)
+    lease = agent.granted[EndpointId(1)]
+    late = cluster.start()
+    cluster.settle()
+    assert cluster.open == {1000: 1}
+    for worker in (one, two, late):
+        assert worker.replica.port_of(lease) == 1000
+        assert [(word.opening, word.port, word.name) for word in worker.served.values()] == [(1, 1000, DEMO)]
+    cluster.give_up(agent, lease)
+    cluster.settle()
+    assert cluster.open == {}
+    assert [worker.served for worker in (one, two, late)] == [{}, {}, {}]
+
+
+@pytest.mark.shows("WORK-PORT-004")
+def test_a_port_stays_open_while_its_agent_moves_or_is_replaced() -> None:
+    cluster, one, two = pair()
+    ported(cluster, one, 1)
+    cluster.retire(one)
+    cluster.settle()
+    moved = ported(cluster, two, 1)
+    assert cluster.open == {1000: 1}
+    other = ported(cluster, two, 2)
+    assert cluster.open == {1000: 1}
+    assert moved.granted == {}
+    assert two.replica.port_of(other.granted[EndpointId(1)]) == 1000
+    assert list(two.served) == [1]
+
+
+@pytest.mark.shows("WORK-PORT-005")
+def test_without_a_port_there_is_no_name() -> None:
+    """What was replaced has ended all the same; and an agent that moved is told so behind the answer."""
+    cluster, one, two = pair()
+    ported(cluster, one, 1)
+    cluster.foreign.add(1002)
+    cluster.retire(one)
+    moving = ported(cluster, two, 1, port=1002)
+    assert moving.denied == [EndpointId(1)]
+    assert cluster.registry.names() == []
+    assert cluster.open == {}
+    assert [end for _, end in one.overs] == [LeaseEnd.MOVED]
+    assert ported(cluster, two, 3, port=99).denied == [EndpointId(1)]
+
+
+def test_a_port_that_comes_too_late_is_nobody_s() -> None:
+    cluster, one, _ = pair()
+    lease = ported(cluster, one, 1).granted[EndpointId(1)]
+    cluster.registry.on_port(lease, 1001, 7)
+    cluster.registry.on_no_port(lease, Denial(DenialCode.NO_PORT, "late"))
+    assert cluster.registry.poll_output() == []
+    assert one.replica.port_of(lease) == 1000
+
+
+@pytest.mark.shows("WORK-PORT-002")
+def test_no_lease_is_announced_before_its_port_is_open() -> None:
+    registry, token = ClusterRegistry(Limits()), TOKENS[0]
+    registry.on_worker(WorkerId(1), "/run/1")
+    for message in (Attend(CLUSTER_VERSION), OpenSession(1, bytes(16), 0, token, "")):
+        assert registry.receive(WorkerId(1), message, Instant(1.0), UNIX, bytes(16)) == Success(None)
+    asked = Expose(EndpointId(1), EndpointKind.TCP, DEMO, Keep())
+    registry.poll_output()
+    registry.receive(WorkerId(1), AskName(SessionId(1), asked), Instant(1.0), UNIX, bytes(16))
+    (wanted,) = registry.poll_ports()
+    assert isinstance(wanted, PortWanted)
+    assert registry.poll_output() == []
+    registry.on_port(wanted.lease, 1000, 1)
+    assert [type(message) for _, message in registry.poll_output()] == [LeaseUp, NameGranted]
+
+
+@pytest.mark.shows("WORK-HEALTH-001")
+def test_what_an_agent_says_of_its_service_is_known_at_every_worker() -> None:
+    cluster, one, two = pair()
+    lease = joined(cluster, one, 1).granted[EndpointId(1)]
+    for is_up in (False, True, False):
+        one.table.on_health(lease, is_up=is_up)
+        one.replica.note_health(lease, is_up=is_up)
+        one.says()
+        cluster.settle()
+        found = two.table.find(DEMO, cluster.now)
+        assert isinstance(found, Lease if is_up else Unhealthy)
+    late = cluster.start()
+    cluster.settle()
+    assert isinstance(late.table.find(DEMO, cluster.now), Unhealthy)
+    two.replica.note_health(lease, is_up=True)
+    two.says()
+    cluster.settle()
+    assert isinstance(one.table.find(DEMO, cluster.now), Unhealthy), "only its own worker hears an agent"
+    one.replica.note_health(lease, is_up=False)
+    one.says()
+    cluster.hang_up(cluster.agents[0])
+    cluster.settle()
+    told = encode_message(LeaseHealth(lease.epoch, is_up=True))
+    assert isinstance(two.replica.receive(told, cluster.now), Success), "of a lease that has ended"
+
+
+@pytest.mark.shows("WORK-POOL-001")
+def test_a_member_at_the_visitor_s_own_worker_is_preferred_by_one_exchange() -> None:
+    cluster, one, two = pair()
+    for worker, number in ((one, 1), (two, 2)):
+        agent = cluster.dial(worker, number, TOKENS[0])
+        cluster.settle()
+        cluster.ask(agent, DEMO, share=Share.POOL)
+        cluster.settle()
+    for worker in (one, two):
+        found = [worker.table.find(DEMO, cluster.now) for _ in range(4)]
+        own = [lease for lease in worker.table.members(DEMO) if worker.replica.worker_of(lease) == worker.number]
+        assert found == own * 4
+        own[0].outstanding = 2
+        assert worker.table.find(DEMO, cluster.now) not in own
+        own[0].outstanding = 0
+
+
 @pytest.mark.shows("WORK-WORKER-003")
 def test_a_worker_serves_once_it_is_ready_and_told_to() -> None:
     cluster, one, _ = pair()
@@ -448,12 +578,22 @@ class AnyOrder(RuleBasedStateMachine):
         if worker is not None:
             self.cluster.dial(worker, number, TOKENS[number % len(TOKENS)])
 
-    @rule(data=st.data(), name=st.sampled_from(["demo", "other", "", "not a name"]))
-    def ask(self, data: st.DataObject, name: str) -> None:
-        """An agent asks for a name, a good one or not."""
+    @rule(
+        data=st.data(),
+        name=st.sampled_from(["demo", "other", "", "not a name"]),
+        port=st.sampled_from([None, None, 0, 1000, 1001, 9]),
+    )
+    def ask(self, data: st.DataObject, name: str, port: int | None) -> None:
+        """An agent asks for a name, a good one or not, with a port or without."""
         agent = self.agent(data)
         if agent is not None:
-            self.cluster.ask(agent, name)
+            self.cluster.ask(agent, name, port=port)
+
+    @rule(port=st.integers(1000, 1003))
+    def occupy(self, port: int) -> None:
+        """Another program has a port, or has it no more."""
+        if port not in self.cluster.open:
+            self.cluster.foreign.symmetric_difference_update({port})
 
     @rule(data=st.data())
     def give_up(self, data: st.DataObject) -> None:
@@ -499,6 +639,18 @@ class AnyOrder(RuleBasedStateMachine):
                     assert ups.get(lease.name, 0) <= lease.epoch, "a fenced lease passes beside its successor"
 
     @invariant()
+    def ports_are_open_before_anybody_is_let_in(self) -> None:
+        """A lease with a port that is granted to its agent, or known to a worker, is of a port that was opened."""
+        for worker in self.cluster.workers.values():
+            for word in worker.served.values():
+                assert word.opening <= self.cluster.openings
+        for agent in self.cluster.agents:
+            worker_of = self.cluster.workers.get(agent.worker)
+            for lease in agent.granted.values():
+                if lease.kind is EndpointKind.TCP and worker_of is not None and not agent.is_over:
+                    assert worker_of.replica.port_of(lease)
+
+    @invariant()
     def epochs_rise(self) -> None:
         """Each lease of a name is of a later epoch than the one announced before."""
         for epochs in self.cluster.epochs_up.values():
@@ -516,6 +668,14 @@ class AnyOrder(RuleBasedStateMachine):
         for leases in known.values():
             assert [name for name, _ in leases] == cluster.registry.names()
             assert leases == next(iter(known.values()))
+        held = {lease.epoch for worker in cluster.workers.values() for lease in worker.table.leases()
+                if lease.kind is EndpointKind.TCP}  # fmt: skip
+        if cluster.workers:
+            assert len(cluster.open) <= len(held)
+        for worker in cluster.workers.values():
+            assert {word.opening: word.port for word in worker.served.values()} == {
+                opening: port for port, opening in cluster.open.items()
+            }
         late = Instant(cluster.now + 3600)
         assert cluster.registry.overdue(late) == []
         for agent in cluster.agents:

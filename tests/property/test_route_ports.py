@@ -181,3 +181,14 @@ def test_what_lapsed_is_given_out_when_nothing_else_is_left() -> None:
     table.release(lease("n2", 3), at(0), for_good=False)
     assert table.claim(lease("b", 9, b"b"), 0, at(59)) == Failure(NoPortLeft(LOW, HIGH))
     assert table.claim(lease("b", 9, b"b"), 0, at(60)) == Success(LOW + 2)
+
+
+@pytest.mark.shows("ROUTE-PORT-006")
+def test_another_range_is_given_out_from_now_on() -> None:
+    some, first = ports(), lease("one", 1)
+    assert some.claim(first, LOW, at(0)) == Success(LOW)
+    some.change_range(HIGH, HIGH)
+    assert some.port_of(first) == LOW
+    assert some.claim(lease("one", 2), 0, at(1)) == Success(LOW)
+    assert some.claim(lease("two", 3), LOW, at(1)) == Failure(PortOutside(LOW, HIGH, HIGH))
+    assert some.claim(lease("two", 4), 0, at(1)) == Success(HIGH)

@@ -224,14 +224,6 @@ def test_install_shows_writes_and_removes(tmp_path: Path, capsys: pytest.Capture
     assert run(["service", "status", *uninstall[2:]], {}) == ExitCode.USAGE
 
 
-@pytest.mark.shows("WORK-PORT-001")
-def test_workers_and_public_tcp_ports_are_refused_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert (
-        run([*SERVER, "--state", str(tmp_path), "--workers", "2", "--tcp-ports", "20000-20009"], {}) == ExitCode.USAGE
-    )
-    assert "not possible together with --tcp-ports" in capsys.readouterr().err
-
-
 @pytest.mark.shows("OPS-UNIT-004")
 def test_what_cannot_be_a_service_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in (("version",), ("http", "3000", "--token-file", "-"), ("server", "--domain", "x")):

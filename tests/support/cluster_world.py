@@ -21,10 +21,13 @@ from tunnel.core.cluster.messages import (
     Supersede,
     WorkerId,
 )
+from tunnel.core.cluster.ports import PortLeft, PortWanted
 from tunnel.core.cluster.registry import ClusterRegistry
-from tunnel.core.cluster.replica import LeaseGranted, LeaseOver, Replica
-from tunnel.core.link.messages import Expose, Hello, Keep
+from tunnel.core.cluster.replica import LeaseGranted, LeaseOver, PortOver, PortServed, Replica
+from tunnel.core.link.messages import DenialCode, Expose, Hello, Keep, Share
 from tunnel.core.policy.rules import OPEN, Policy
+from tunnel.core.route.granting import Denial
+from tunnel.core.route.ports import Ports
 from tunnel.core.route.table import Lease, RouteTable
 from tunnel.core.token.codec import encode_token, key_id_of
 from tunnel.core.token.token import AccountId, EndpointKind, NamePattern, Token, TokenId
@@ -41,7 +44,7 @@ def raw_token(number: int, *, account: int = 1, names_max: int = 9, sessions_max
         TokenId(bytes([number]) * 16),
         AccountId(bytes([account]) * 16),
         NamePattern("*"),
-        frozenset({EndpointKind.HTTP}),
+        frozenset({EndpointKind.HTTP, EndpointKind.TCP}),
         names_max,
         1024,
         sessions_max,
@@ -84,6 +87,7 @@ class WorkerEnd:
         self.uncut: Final[list[Lease]] = []
         self.overs: Final[list[tuple[Epoch, LeaseEnd]]] = []
         self.told: Final[list[object]] = []
+        self.served: Final[dict[int, PortServed]] = {}
 
     def says(self) -> None:
         """Put what the replica wants to say on its way."""
@@ -103,6 +107,12 @@ class Cluster:
         self.agents: Final[list[Agent]] = []
         self.fenced: Final[dict[Epoch, Label]] = {}
         self.epochs_up: Final[dict[Label, list[Epoch]]] = {}
+        self.ports: Final = Ports(limits, 1000, 1003)
+        self.foreign: Final[set[int]] = set()
+        """Ports that another program has."""
+        self.open: Final[dict[int, int]] = {}
+        """The opening of each port at which the supervisor listens."""
+        self.openings = 0
         self.now = Instant(100.0)
         self._begun = 0
 
@@ -132,13 +142,17 @@ class Cluster:
         worker.says()
         return agent
 
-    def ask(self, agent: Agent, name: str, policy: Policy = OPEN) -> None:
-        """An agent with a session asks for a name."""
+    def ask(
+        self, agent: Agent, name: str, policy: Policy = OPEN, port: int | None = None, share: Share = Share.ALONE
+    ) -> None:
+        """An agent with a session asks for a name, and for a port when one is given (0: any)."""
         worker = self.workers.get(agent.worker)
         if worker is not None and agent.session is not None and not agent.is_over:
             endpoint = EndpointId(len(agent.asked) + 1)
             agent.asked[endpoint] = name
-            worker.replica.ask_name(agent.session, Expose(endpoint, EndpointKind.HTTP, name, Keep(), policy=policy))
+            kind = EndpointKind.HTTP if port is None else EndpointKind.TCP
+            asked = Expose(endpoint, kind, name, Keep(), share=share, policy=policy, port=port or 0)
+            worker.replica.ask_name(agent.session, asked)
             worker.says()
 
     def give_up(self, agent: Agent, lease: Lease) -> None:
@@ -219,16 +233,48 @@ class Cluster:
             self._agent(event.session).denied.append(event.endpoint)
         elif isinstance(event, Supersede):
             self.hang_up(self._agent(event.session))
+        elif isinstance(event, (PortServed, PortOver)):
+            self._take_port(worker, event)
         elif isinstance(event, LeaseOver):
             worker.overs.append((event.lease.epoch, event.end))
             self._agent(event.lease.session).granted.pop(event.lease.endpoint, None)
             if event.end is LeaseEnd.FENCED:
                 worker.uncut.append(event.lease)
 
+    def _take_port(self, worker: WorkerEnd, event: PortServed | PortOver) -> None:
+        if isinstance(event, PortServed):
+            assert event.opening not in worker.served
+            worker.served[event.opening] = event
+        else:
+            del worker.served[event.opening]
+
     def _agent(self, session: SessionId) -> Agent:
         return next(agent for agent in self.agents if agent.session == session)
 
+    def _open_ports(self) -> None:
+        """Do what the registry asks for, as its supervisor would."""
+        while orders := self.registry.poll_ports():
+            for order in orders:
+                if isinstance(order, PortLeft):
+                    self.open.pop(self.ports.release(order.lease, self.now, for_good=order.for_good), None)
+                else:
+                    self._open_port(order)
+
+    def _open_port(self, order: PortWanted) -> None:
+        claimed = self.ports.claim(order.lease, order.wanted, self.now)
+        if not isinstance(claimed, Success):
+            self.registry.on_no_port(order.lease, Denial(DenialCode.NO_PORT, "none"))
+        elif value_of(claimed) in self.foreign:
+            self.ports.note_foreign(order.lease, self.now)
+            self.registry.on_no_port(order.lease, Denial(DenialCode.PORT_TAKEN, "foreign"))
+        else:
+            if value_of(claimed) not in self.open:
+                self.openings += 1
+                self.open[value_of(claimed)] = self.openings
+            self.registry.on_port(order.lease, value_of(claimed), self.open[value_of(claimed)])
+
     def _route(self) -> None:
+        self._open_ports()
         for number, message in self.registry.poll_output():
             if isinstance(message, LeaseDown) and message.end is LeaseEnd.FENCED:
                 self.fenced[message.epoch] = message.name

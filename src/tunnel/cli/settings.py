@@ -81,9 +81,6 @@ def server_settings(
     proxy_from = gathering.blocks("--trust-proxy", command.trust_proxy, table.proxy_from)
     workers = gathering.optional([("--workers", command.workers)], workers_of, table.workers)
     tcp_ports = gathering.optional([("--tcp-ports", command.tcp_ports)], ports_of, table.tcp_ports)
-    if workers and tcp_ports:
-        wanted = "possible together with --tcp-ports: a TCP port is one process's; give it a server of its own"
-        gathering.problems.append(BadArgument("--workers", str(workers), wanted))
     control = gathering.control(command.api, command.database, environment, table)
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))

@@ -15,8 +15,9 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.core.cluster.messages import WorkerId
 from tunnel.core.cluster.registry import ClusterRegistry
 from tunnel.ports import Clock
+from tunnel.server.openings import Openings
 from tunnel.server.process import Boss, WorkerProcess
-from tunnel.server.settings import ServerSettings
+from tunnel.server.settings import PortRange, ServerSettings
 from tunnel.server.slots import Slots
 
 
@@ -33,6 +34,7 @@ class Crew:
         self._command: Final = command
         self._clock: Final = clock
         self._boss: Final = boss
+        self._openings: Final = Openings(self.registry, limits, slots.places(), clock)
         self._place: Final = Path(tempfile.mkdtemp(prefix="tunnel-", dir=os.environ.get("RUNTIME_DIRECTORY")))
         self._workers: Final[dict[WorkerId, WorkerProcess]] = {}
         self._begun = 0
@@ -48,8 +50,13 @@ class Crew:
         self.registry.on_worker_lost(worker.number, self._clock.now())
         self.flush()
 
+    def give_out(self, ports: PortRange | None) -> None:
+        """Give out these public TCP ports from now on."""
+        self._openings.give_out(ports)
+
     def close(self) -> None:
         """Close the listening sockets, and leave nothing behind on the disk."""
+        self._openings.close()
         self.slots.close()
         shutil.rmtree(self._place, ignore_errors=True)
 
@@ -92,6 +99,8 @@ class Crew:
             self._workers.pop(number, None)
             self.registry.on_worker_lost(number, self._clock.now())
             return Failure(f"a worker could not be started: {error_of(begun)}")
+        for opening in self._openings.all:
+            worker.hand_over(opening.number, opening.sockets)
         return Success(worker)
 
     async def give_up(self, workers: list[WorkerProcess]) -> None:
@@ -122,7 +131,15 @@ class Crew:
                 worker.kill("it did not end in time")
 
     def flush(self) -> None:
-        """Say what the registry has to say."""
+        """Do what the registry asks for, and say what it has to say; sockets first, they are what is talked about."""
+        orders = self.registry.poll_ports()
+        while orders:
+            for order in orders:
+                self._openings.obey(order)
+            orders = self.registry.poll_ports()
+        for opening in self._openings.poll_fresh():
+            for each in self.workers:
+                each.hand_over(opening.number, opening.sockets)
         for number, message in self.registry.poll_output():
             worker = self._workers.get(number)
             if worker is not None:

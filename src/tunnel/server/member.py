@@ -23,7 +23,7 @@ from tunnel.core.cluster.messages import (
     WorkerId,
     WorkerUp,
 )
-from tunnel.core.cluster.replica import LeaseGranted, LeaseOver, Replica, ReplicaEvent
+from tunnel.core.cluster.replica import LeaseGranted, LeaseOver, PortOver, PortServed, Replica, ReplicaEvent
 from tunnel.core.directory.directory import Directory
 from tunnel.core.link.messages import Expose, Hello
 from tunnel.core.route.granting import Denial
@@ -38,6 +38,7 @@ from tunnel.server.hub import Hub, Opener
 from tunnel.server.inward import CrossingPipe, InwardLink
 from tunnel.server.outward import OutwardLink
 from tunnel.server.registry import Asker
+from tunnel.server.worker_ports import WorkerPorts
 
 _REDIAL_SECONDS: Final = 0.1
 """Between two attempts to reach another worker, which the supervisor will soon tell to be gone."""
@@ -98,6 +99,10 @@ class Mandate(Protocol):
     def crossing(self) -> socket.socket:
         """Listens for the other workers."""
 
+    @property
+    def parcels(self) -> socket.socket:
+        """Where the supervisor hands listening sockets over."""
+
 
 @final
 class Member(asyncio.Protocol):
@@ -111,6 +116,8 @@ class Member(asyncio.Protocol):
         """Told to end while others go on: our agents are to move, not to be sent away."""
         self._gate: Final = gate
         self._stop: Final = stop
+        self.ports: Final = WorkerPorts(self.replica, mandate.parcels)
+        hub.ports = self.ports
         hub.registry = self
         hub.elsewhere = self
         self._may_serve: Final = asyncio.Event()
@@ -139,6 +146,7 @@ class Member(asyncio.Protocol):
 
     async def leave(self) -> None:
         """Tell nobody anything more, and close all ways; returns when no task is left."""
+        self.ports.leave()
         roads = list(self._roads.values())
         self._roads.clear()
         for road in roads:
@@ -213,6 +221,11 @@ class Member(asyncio.Protocol):
     def learn(self, directory: Directory) -> None:
         """Nothing: the supervisor decides, by its own."""
 
+    def note_health(self, lease: Lease, *, is_up: bool) -> None:
+        """Let the other workers know."""
+        self.replica.note_health(lease, is_up=is_up)
+        self._say()
+
     # Elsewhere.
 
     def opener(self, lease: Lease) -> Opener | None:
@@ -241,8 +254,16 @@ class Member(asyncio.Protocol):
                     asker.on_denied(event.endpoint, Denial(event.code, event.detail))
             case LeaseOver():
                 self._end(event, now)
+            case PortServed() | PortOver():
+                self._serve_port(event)
             case _:
                 self._obey(event)
+
+    def _serve_port(self, event: PortServed | PortOver) -> None:
+        if isinstance(event, PortServed):
+            self.ports.on_served(event)
+        else:
+            self.ports.on_over(event)
 
     def _obey(self, event: Serve | Retire | LookAgain | Supersede | WorkerUp | WorkerDown) -> None:
         match event:

@@ -17,6 +17,7 @@ from tunnel.core.cluster.codec import MessageReader, encode_message
 from tunnel.core.cluster.errors import describe
 from tunnel.core.cluster.messages import Message, SupervisorMessage, WorkerId
 from tunnel.drive.guard import guarded
+from tunnel.drive.parcels import ParcelSender, parcel_pair
 from tunnel.drive.transport import stream_transport
 from tunnel.observe.events import Event
 from tunnel.observe.wire import event_of_line
@@ -64,6 +65,7 @@ class WorkerProcess(asyncio.Protocol):
         self._words: Final[deque[str]] = deque(maxlen=_WORDS_MAX)
         self._process: asyncio.subprocess.Process | None = None
         self._transport: asyncio.Transport | None = None
+        self._parcels: ParcelSender | None = None
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -74,11 +76,13 @@ class WorkerProcess(asyncio.Protocol):
     async def start(self, command: list[str], of: int, doors: Doors) -> Outcome[None, str]:
         """Start the process; it inherits the sockets and nothing else of ours."""
         ours, theirs = socket.socketpair()
+        sending, parcels = parcel_pair()
         crossing = socket.socket(socket.AF_UNIX)
         try:
             crossing.bind(str(self.path))
             crossing.listen(_CROSSINGS_BACKLOG)
-            given = [theirs, crossing, *doors.public, *doors.agents]
+            mandate = mandate_text(self.number, of, theirs, crossing, parcels, doors)
+            given = [theirs, crossing, parcels, *doors.public, *doors.agents]
             self._process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -86,19 +90,22 @@ class WorkerProcess(asyncio.Protocol):
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_BYTES_MAX,
                 pass_fds=[each.fileno() for each in given],
-                env=child_environment(MANDATE_VARIABLE, mandate_text(self.number, of, theirs, crossing, doors)),
+                env=child_environment(MANDATE_VARIABLE, mandate),
                 start_new_session=True,
             )
         except OSError as cause:
             ours.close()
+            sending.close()
             return Failure(cause.strerror or str(cause))
         finally:
             theirs.close()
+            parcels.close()
             crossing.close()
         self.pid = self._process.pid
         loop = asyncio.get_running_loop()
         self.started_at = loop.time()
         ours.settimeout(0)
+        self._parcels = ParcelSender(sending)
         self._task = loop.create_task(self._watch(self._process))
         await loop.connect_accepted_socket(lambda: self, ours)
         return Success(None)
@@ -107,6 +114,11 @@ class WorkerProcess(asyncio.Protocol):
         """Tell it something; one that is gone hears nothing."""
         if self._transport is not None:
             self._transport.write(encode_message(message))
+
+    def hand_over(self, number: int, sockets: list[socket.socket]) -> None:
+        """Give it these, too; what is said to it later finds them there, or on their way."""
+        if self._parcels is not None:
+            self._parcels.send(number, sockets)
 
     def end(self) -> None:
         """Ask it to end in order, within its grace period."""
@@ -158,6 +170,8 @@ class WorkerProcess(asyncio.Protocol):
         finally:
             if self._transport is not None:
                 self._transport.abort()
+            if self._parcels is not None:
+                self._parcels.close()
             with suppress(OSError):
                 self.path.unlink()
             self._tell_end()

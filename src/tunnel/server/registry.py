@@ -64,6 +64,9 @@ class Registry(Protocol):
     def learn(self, directory: Directory) -> None:
         """Decide by this directory from now on."""
 
+    def note_health(self, lease: Lease, *, is_up: bool) -> None:
+        """The agent of a lease says whether its local service passes its checks; the table here knows it already."""
+
 
 class Sessions(Protocol):
     """The sessions of this process, by number."""
@@ -123,3 +126,6 @@ class LocalRegistry:
     def learn(self, directory: Directory) -> None:
         """Grant by this one."""
         self._directory = directory
+
+    def note_health(self, lease: Lease, *, is_up: bool) -> None:
+        """Nothing: nobody else has to know."""

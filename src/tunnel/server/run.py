@@ -25,21 +25,25 @@ from tunnel.server.doors import Doors, open_doors
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.entrance import Porch
 from tunnel.server.gate import Gate
-from tunnel.server.hub import Hub
+from tunnel.server.hub import Hub, Session
 from tunnel.server.ledger import Books, keeping_books
 from tunnel.server.member import Mandate, Member
 from tunnel.server.public import PublicConnection
-from tunnel.server.settings import CertificateFiles, PortRange, ServerSettings
+from tunnel.server.settings import NO_PORTS, CertificateFiles, ServerSettings
 from tunnel.server.state import describe, names_served, server_identity, signing_key
-from tunnel.server.tcp_ports import TcpPorts
+from tunnel.server.tcp_ports import PortListeners, TcpPorts
 from tunnel.server.upstream import Introduced, Upstreams
 from tunnel.server.urls import Urls
+from tunnel.server.worker_ports import WorkerPorts
 
-_NO_PORTS: Final = PortRange(1, 0)
 _CONNECTIONS_USEFUL: Final = 4096
 """Fewer than this is a system's default for programs that are no servers; worth a word to the operator."""
 _LOOK_SECONDS: Final = 5.0
 """Between two looks at the files of certificates and at the directory; a look is one `stat` of each."""
+_MOVES_AT_ONCE: Final = 16
+"""Agents that are asked to dial again in one turn of the loop."""
+_MOVING_SHARE: Final = 0.25
+"""Of the grace period, within which all agents are asked to move."""
 _RENEWAL_LOOK_SECONDS: Final = 86_400.0
 _LAST_WORDS_SECONDS: Final = 0.2
 """What the very last bytes have to leave the sockets, once nobody waits for an answer any more."""
@@ -53,9 +57,11 @@ class Server:
         self._hub: Final = hub
         self._handovers: Final = Handovers(hub.loop)
         self._listeners: Final[list[Listener]] = []
-        self._ports: TcpPorts | None = None
+        self._ports: TcpPorts | WorkerPorts | None = None
 
-    def start(self, settings: ServerSettings, certificates: Certificates, doors: Doors) -> Outcome[None, CannotListen]:
+    def start(
+        self, settings: ServerSettings, certificates: Certificates, doors: Doors, given: WorkerPorts | None = None
+    ) -> Outcome[None, CannotListen]:
         """Accept at both doors, which belong to this server from here on; not at sockets that do not know where."""
         hub = self._hub
         try:
@@ -64,10 +70,13 @@ class Server:
             places = places_beside(doors.public)
         except OSError as cause:
             return Failure(CannotListen(str(settings.public), cause.strerror or str(cause)))
-        wide = settings.tcp_ports or _NO_PORTS
-        ports = Ports(settings.limits, wide.low, wide.high)
-        self._ports = TcpPorts(hub, self._handovers, places, ports, settings.proxy_from)
-        hub.ports = self._ports
+        listeners = PortListeners(hub, self._handovers, settings.proxy_from)
+        if given is None:
+            wide = settings.tcp_ports or NO_PORTS
+            hub.ports = self._ports = TcpPorts(hub, listeners, places, Ports(settings.limits, wide.low, wide.high))
+        else:
+            self._ports = given
+            given.serve(listeners)
         trusted = certificates if settings.certificates else None
         hub.urls = Urls(settings.domain, public.port, agents.port, trusted)
         porch = Upstreams(hub, settings.proxy_from, Porch(hub, self._handovers, certificates))
@@ -101,16 +110,28 @@ class Server:
         self._stop_accepting()
         hub.events.emit(ShuttingDown(hub.limits.grace_seconds))
         with anyio.move_on_after(hub.limits.grace_seconds):
-            for session in list(hub.sessions.values()):
-                session.announce(hub.limits.grace_seconds)
             for visit in list(hub.visits):
                 visit.last_call()
+            await self._announce(list(hub.sessions.values()))
             await self._handovers.none_left()
             # Visitors that rest may have a request on its way, and other workers may not have heard of a move yet.
             await anyio.sleep(hub.limits.rest_seconds)
             for visit in list(hub.visits):
                 visit.drain()
             await hub.all_moved()
+
+    async def _announce(self, sessions: list[Session]) -> None:
+        """Ask agents to dial again, spread over time: all at once they would meet in the handshakes of those who stay.
+
+        It takes no more than a quarter of the grace period, as what runs must finish behind it.
+        """
+        limits = self._hub.limits
+        share = limits.grace_seconds * _MOVING_SHARE / max(len(sessions), 1)
+        pause = _MOVES_AT_ONCE * min(share, 1 / limits.moves_per_second)
+        for number, session in enumerate(sessions):
+            if number and not number % _MOVES_AT_ONCE:
+                await anyio.sleep(pause)
+            session.announce(limits.grace_seconds)
 
     async def hang_up(self) -> None:
         """End everything now, and return when no socket and no task is left; the last words get a moment to leave."""
@@ -196,7 +217,7 @@ async def _serve(
         member = None if mandate is None else Member(hub, mandate, stop, gate)
         try:
             if member is None or await member.join():
-                started = server.start(settings, certificates, doors)
+                started = server.start(settings, certificates, doors, None if member is None else member.ports)
                 if not isinstance(started, Success):
                     return started
                 await _tend(settings, hub, certificates, gate, stop)

@@ -25,10 +25,11 @@ from tunnel.core.token.verify import verify_token
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
-from tunnel.observe.events import LinkRefused, MemberHealth, NameGranted, NameReleased, SessionEnded, SessionOpened
+from tunnel.observe.events import LinkRefused, NameGranted, NameReleased, SessionEnded, SessionOpened
 from tunnel.server.gate import refusal_of
 from tunnel.server.hub import Hub, Tenant, VisitorStream
 from tunnel.server.registry import Holder
+from tunnel.server.telling import note_health
 
 SOFTWARE: Final = f"tunnel {__version__}"
 
@@ -319,9 +320,8 @@ class AgentSession:
                     self._tell_released(lease)
             case Health(endpoint=endpoint, is_up=is_up, detail=detail):
                 lease = self._leases.get(endpoint)
-                if lease is not None and self._hub.table.on_health(lease, is_up=is_up):
-                    state = "up" if is_up else "down"
-                    self._hub.events.emit(MemberHealth(lease.session, lease.name, state, detail))
+                if lease is not None:
+                    note_health(self._hub, lease, detail, is_up=is_up)
             case _:
                 assert_never(event)
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import final
+from typing import Final, final
 
 from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
 from tunnel.core.policy.ip import Block
@@ -26,6 +26,9 @@ class PortRange:
 
     low: int
     high: int
+
+
+NO_PORTS: Final = PortRange(1, 0)
 
 
 @final

@@ -9,7 +9,7 @@ from socket import socket
 from typing import Final, final
 
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.drive.listener import bind, places_beside
+from tunnel.drive.listener import Place, bind, places_beside
 from tunnel.server.doors import Doors, open_doors
 from tunnel.server.end import CannotListen
 from tunnel.server.settings import ServerSettings
@@ -51,6 +51,13 @@ class Slots:
     def of(self, slot: int) -> Doors:
         """The sockets of a worker, as they were spread last."""
         return self._spread[slot]
+
+    def places(self) -> list[Place]:
+        """Where visitors come in, for other ports; nowhere when sockets were given that are none of a network."""
+        try:
+            return places_beside(self._doors[0].public)
+        except OSError:
+            return []
 
     def close(self) -> None:
         """Close all of them."""

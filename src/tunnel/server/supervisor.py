@@ -99,6 +99,7 @@ class Supervisor:
     async def start(self) -> Outcome[None, ServerEnd]:
         """Let the first workers serve; `ServerReady` says when."""
         self.gate.begin()
+        self._crew.give_out(self._settings.tcp_ports)
         started = await self._crew.start_generation(self._settings)
         if not isinstance(started, Success):
             return Failure(WorkersUnable(error_of(started)))
@@ -135,6 +136,7 @@ class Supervisor:
         changed = ", ".join(changed_fields(self._settings, settings))
         self._settings = settings
         self._crew.limits = settings.limits
+        self._crew.give_out(settings.tcp_ports)
         self._let_serve(value_of(started))
         self._tell_started(value_of(started))
         for worker in before:

@@ -1,9 +1,11 @@
-"""What a public connection tells of its exchanges, as events."""
+"""What connections and agents tell, as events."""
 
 from typing import Final
 
 from tunnel.core.relay.actions import HealthNews, Report
+from tunnel.core.route.table import Lease
 from tunnel.observe.events import ExchangeDone, MemberHealth
+from tunnel.server.hub import Hub
 
 _ASIDE: Final = "requests found its local service not answering; others serve in its place for now"
 _BACK: Final = "it connects to its local service again"
@@ -30,3 +32,10 @@ def event_of(told: Report | HealthNews, peer: str) -> ExchangeDone | MemberHealt
         link_ms=told.hops.link * 1000,
         local_ms=told.hops.local * 1000,
     )
+
+
+def note_health(hub: Hub, lease: Lease, detail: str, *, is_up: bool) -> None:
+    """What an agent says of its local service: known here, told to the other workers, and to the operator once."""
+    hub.registry.note_health(lease, is_up=is_up)
+    if hub.table.on_health(lease, is_up=is_up):
+        hub.events.emit(MemberHealth(lease.session, lease.name, "up" if is_up else "down", detail))

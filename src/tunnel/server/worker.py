@@ -31,10 +31,13 @@ class WorkerMandate:
     of: int
     control: socket.socket
     crossing: socket.socket
+    parcels: socket.socket
     doors: Doors
 
 
-def mandate_text(number: int, of: int, control: socket.socket, crossing: socket.socket, doors: Doors) -> str:
+def mandate_text(
+    number: int, of: int, control: socket.socket, crossing: socket.socket, parcels: socket.socket, doors: Doors
+) -> str:
     """The mandate as a worker finds it in its environment."""
     return json.dumps(
         {
@@ -42,6 +45,7 @@ def mandate_text(number: int, of: int, control: socket.socket, crossing: socket.
             "of": of,
             "control": control.fileno(),
             "crossing": crossing.fileno(),
+            "parcels": parcels.fileno(),
             "public": [each.fileno() for each in doors.public],
             "agents": [each.fileno() for each in doors.agents],
         }
@@ -57,11 +61,11 @@ def mandate_of(environment: Mapping[str, str]) -> Outcome[WorkerMandate, NoManda
         given = json.loads(text)
         public = [_inherited(each) for each in given["public"]]
         agents = [_inherited(each) for each in given["agents"]]
-        control, crossing = _inherited(given["control"]), _inherited(given["crossing"])
+        control, crossing, parcels = (_inherited(given[each]) for each in ("control", "crossing", "parcels"))
         numbers = int(given["number"]), int(given["of"])
     except (ValueError, TypeError, KeyError, OSError) as cause:
         return Failure(NoMandate(f"{MANDATE_VARIABLE} is not what a supervisor writes: {cause}"))
-    return Success(WorkerMandate(*numbers, control, crossing, Doors(public, agents)))
+    return Success(WorkerMandate(*numbers, control, crossing, parcels, Doors(public, agents)))
 
 
 def share_of(limits: Limits, workers: int) -> Limits:

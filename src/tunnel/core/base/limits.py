@@ -138,6 +138,8 @@ class Limits:
     """Agent links of one process, those that still shake hands included."""
     handshakes_per_address_max: int = 64
     """Agents of one address that have not shown a valid token yet; an office that redials after an outage fits."""
+    moves_per_second: int = 500
+    """Agents of a worker that retires asked to dial again; a core accepts some 600 (1.1 to 1.9 ms each)."""
     links_per_agent_max: int = 16
     """Links one agent process may keep up; more than the cores that could serve them bring nothing."""
     members_per_name_max: int = 64

@@ -20,6 +20,7 @@ from tunnel.core.cluster.messages import (
     GiveUp,
     LeaseDown,
     LeaseEnd,
+    LeaseHealth,
     LeaseUp,
     LookAgain,
     Message,
@@ -27,6 +28,7 @@ from tunnel.core.cluster.messages import (
     NameDenied,
     NameGranted,
     NameOffline,
+    NoteHealth,
     OpenSession,
     Ready,
     Retire,
@@ -95,7 +97,7 @@ class MessageReader:
 
 def encode_message(message: Message) -> bytes:
     """The bytes of `message`; texts for people are cut to their limit."""
-    if isinstance(message, (Attend, Ready, OpenSession, AskName, GiveUp, DropSession, CutDone)):
+    if isinstance(message, (Attend, Ready, OpenSession, AskName, GiveUp, DropSession, CutDone, NoteHealth)):
         body = _worker_body(message)
     else:
         body = _supervisor_body(message)
@@ -117,6 +119,8 @@ def _worker_body(message: WorkerMessage) -> bytes:
             return text_bytes(message.name, _LABEL_CHARS_MAX) + uint_bytes(message.epoch, 8)
         case DropSession():
             return uint_bytes(message.session, 8)
+        case NoteHealth():
+            return uint_bytes(message.epoch, 8) + (b"\1" if message.is_up else b"\0")
         case _:
             return uint_bytes(message.epoch, 8)
 
@@ -140,15 +144,18 @@ def _supervisor_body(message: SupervisorMessage) -> bytes:
             return _directory_body(message)
 
 
-def _directory_body(message: LeaseUp | LeaseDown | NameOffline | WorkerUp | WorkerDown) -> bytes:
+def _directory_body(message: LeaseUp | LeaseDown | LeaseHealth | NameOffline | WorkerUp | WorkerDown) -> bytes:
     match message:
         case LeaseUp():
             numbers = uint_bytes(message.worker, 4) + uint_bytes(message.session, 8) + uint_bytes(message.epoch, 8)
+            numbers += uint_bytes(message.port, 2) + uint_bytes(message.opening, 4)
             texts = text_bytes(message.name, _LABEL_CHARS_MAX) + text_bytes(message.peer, PEER_CHARS_MAX)
             return numbers + texts + message.token + message.instance + encode_link_message(message.asked)
         case LeaseDown():
             ended = uint_bytes(message.epoch, 8) + uint_bytes(message.end.value, 1)
             return ended + text_bytes(message.name, _LABEL_CHARS_MAX)
+        case LeaseHealth():
+            return uint_bytes(message.epoch, 8) + (b"\1" if message.is_up else b"\0")
         case NameOffline():
             ago = uint_bytes(message.seconds, 4) + uint_bytes(message.kind.value, 1)
             return text_bytes(message.name, _LABEL_CHARS_MAX) + message.account + ago
@@ -191,6 +198,8 @@ def _message(kind: MessageKind, fields: Fields, body: bytes) -> Message:
             return DropSession(_session(fields))
         case MessageKind.CUT_DONE:
             return CutDone(_epoch(fields))
+        case MessageKind.NOTE_HEALTH:
+            return NoteHealth(_epoch(fields), _is_up(fields))
         case MessageKind.LEASE_UP:
             return _lease_up(fields, body)
         case _:
@@ -232,6 +241,8 @@ def _news(kind: MessageKind, fields: Fields) -> Message:
     match kind:
         case MessageKind.LEASE_DOWN:
             return _lease_down(fields)
+        case MessageKind.LEASE_HEALTH:
+            return LeaseHealth(_epoch(fields), _is_up(fields))
         case MessageKind.NAME_OFFLINE:
             name = _name(fields)
             account = AccountId(fields.take_bytes("account", ACCOUNT_BYTES))
@@ -252,12 +263,13 @@ def _denied(fields: Fields) -> NameDenied:
 
 
 def _lease_up(fields: Fields, body: bytes) -> LeaseUp:
-    worker, session, epoch, name = _worker(fields), _session(fields), _epoch(fields), _name(fields)
+    worker, session, epoch = _worker(fields), _session(fields), _epoch(fields)
+    port, opening, name = fields.take_uint("port", 2), fields.take_uint("opening", 4), _name(fields)
     peer = fields.take_text("peer", PEER_CHARS_MAX)
     token = fields.take_bytes("token", TOKEN_BYTES)
     instance = fields.take_bytes("instance", INSTANCE_BYTES)
-    before = 20 + 2 + len(name) + 2 + len(peer) + len(token) + len(instance)
-    return LeaseUp(worker, session, epoch, name, token, _expose(fields, body[before:]), peer, instance)
+    before = 26 + 2 + len(name) + 2 + len(peer) + len(token) + len(instance)
+    return LeaseUp(worker, session, epoch, name, token, _expose(fields, body[before:]), peer, instance, port, opening)
 
 
 def _lease_down(fields: Fields) -> LeaseDown:
@@ -287,6 +299,13 @@ def _name(fields: Fields) -> Label:
         fields.refuse("name")
         return Label("")
     return value_of(label)
+
+
+def _is_up(fields: Fields) -> bool:
+    number = fields.take_uint("is up", 1)
+    if number > 1:
+        fields.refuse("is up")
+    return number == 1
 
 
 def _session(fields: Fields) -> SessionId:

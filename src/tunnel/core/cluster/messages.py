@@ -12,7 +12,7 @@ from tunnel.core.base.ids import EndpointId, Epoch, Label, SessionId
 from tunnel.core.link.messages import DenialCode, Expose
 from tunnel.core.token.token import AccountId, EndpointKind
 
-CLUSTER_VERSION: Final = 1
+CLUSTER_VERSION: Final = 2
 """The version of everything here; a worker of another one is not employed."""
 
 WorkerId = NewType("WorkerId", int)
@@ -30,6 +30,7 @@ class MessageKind(Enum):
     GIVE_UP = 0x05
     DROP_SESSION = 0x06
     CUT_DONE = 0x07
+    NOTE_HEALTH = 0x08
     SERVE = 0x81
     SESSION_OPENED = 0x82
     SESSION_REFUSED = 0x83
@@ -43,6 +44,7 @@ class MessageKind(Enum):
     WORKER_DOWN = 0x8B
     RETIRE = 0x8C
     LOOK_AGAIN = 0x8D
+    LEASE_HEALTH = 0x8E
 
 
 @final
@@ -132,6 +134,16 @@ class CutDone:
 
 @final
 @dataclass(frozen=True, slots=True)
+class NoteHealth:
+    """The agent of a lease says whether its local service passes its checks."""
+
+    message_kind: ClassVar[MessageKind] = MessageKind.NOTE_HEALTH
+    epoch: Epoch
+    is_up: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Serve:
     """Accept connections from now on."""
 
@@ -203,6 +215,10 @@ class LeaseUp:
     asked: Expose
     peer: str
     instance: bytes
+    port: int = 0
+    """Its public TCP port; 0 where it needs none."""
+    opening: int = 0
+    """Under which number the listening sockets of that port are handed over; 0 likewise."""
 
 
 @final
@@ -263,7 +279,17 @@ class LookAgain:
     message_kind: ClassVar[MessageKind] = MessageKind.LOOK_AGAIN
 
 
-WorkerMessage: TypeAlias = Attend | Ready | OpenSession | AskName | GiveUp | DropSession | CutDone
+@final
+@dataclass(frozen=True, slots=True)
+class LeaseHealth:
+    """What the agent of a lease said last of its local service, to the workers that did not hear it themselves."""
+
+    message_kind: ClassVar[MessageKind] = MessageKind.LEASE_HEALTH
+    epoch: Epoch
+    is_up: bool
+
+
+WorkerMessage: TypeAlias = Attend | Ready | OpenSession | AskName | GiveUp | DropSession | CutDone | NoteHealth
 SupervisorMessage: TypeAlias = (
     Serve
     | SessionOpened
@@ -278,5 +304,6 @@ SupervisorMessage: TypeAlias = (
     | WorkerDown
     | Retire
     | LookAgain
+    | LeaseHealth
 )
 Message: TypeAlias = WorkerMessage | SupervisorMessage

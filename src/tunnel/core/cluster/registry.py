@@ -4,6 +4,7 @@ A name passes from one agent to another in two steps. Every worker first says th
 passes there (`CutDone`); only then is the new lease announced. So fencing is exact over all processes.
 """
 
+from dataclasses import replace
 from typing import Final, final
 
 from tunnel.core.base.ids import Epoch, Instant, Label, SessionId, UnixSeconds
@@ -20,12 +21,14 @@ from tunnel.core.cluster.messages import (
     GiveUp,
     LeaseDown,
     LeaseEnd,
+    LeaseHealth,
     LeaseUp,
     LookAgain,
     Message,
     NameDenied,
     NameGranted,
     NameOffline,
+    NoteHealth,
     OpenSession,
     Ready,
     Retire,
@@ -38,46 +41,14 @@ from tunnel.core.cluster.messages import (
     WorkerId,
     WorkerUp,
 )
+from tunnel.core.cluster.ports import PortDesk, PortOrder
+from tunnel.core.cluster.roster import Member, Uncut, Worker
 from tunnel.core.directory.directory import UNTOLD, Directory
 from tunnel.core.link.messages import DenialCode
 from tunnel.core.route.errors import describe
-from tunnel.core.route.granting import Granting, expose
+from tunnel.core.route.granting import Denial, Granting, expose
 from tunnel.core.route.table import Claimed, Lease, RouteTable
 from tunnel.core.token.codec import decode_token
-from tunnel.core.token.token import Token
-
-
-@final
-class _Worker:
-    """One worker process that attends."""
-
-    def __init__(self, path: str) -> None:
-        self.path: Final = path
-        self.has_attended = False
-        self.is_ready = False
-        self.is_retiring = False
-        self.sessions: Final[set[SessionId]] = set()
-
-
-@final
-class _Member:
-    """One session of one worker."""
-
-    def __init__(self, worker: WorkerId, asked: OpenSession, token: Token) -> None:
-        self.worker: Final = worker
-        self.instance: Final = asked.instance
-        self.raw_token: Final = asked.token
-        self.token: Final = token
-        self.peer: Final = asked.peer
-
-
-@final
-class _Uncut:
-    """Whose word about which fenced lease of a name is awaited, and since when the oldest."""
-
-    def __init__(self, since: Instant) -> None:
-        self.since: Final = since
-        self.awaited: Final[set[tuple[WorkerId, Epoch]]] = set()
 
 
 @final
@@ -87,12 +58,17 @@ class ClusterRegistry:
     def __init__(self, limits: Limits) -> None:
         self._limits: Final = limits
         self._table: Final = RouteTable(limits)
-        self._workers: Final[dict[WorkerId, _Worker]] = {}
-        self._members: Final[dict[SessionId, _Member]] = {}
+        self._workers: Final[dict[WorkerId, Worker]] = {}
+        self._members: Final[dict[SessionId, Member]] = {}
         self._announced: Final[dict[Epoch, LeaseUp]] = {}
         self._waiting: Final[dict[Epoch, LeaseUp]] = {}
         """Decided, and announced as soon as their name is in `_uncut` no more."""
-        self._uncut: Final[dict[Label, _Uncut]] = {}
+        self._uncut: Final[dict[Label, Uncut]] = {}
+        self._desk: Final = PortDesk()
+        self._behind: Final[dict[Epoch, list[Lease]]] = {}
+        """What moves to a waiting lease, and ends behind its announcement."""
+        self._down: Final[set[Epoch]] = set()
+        """Leases whose agent says that its local service fails its checks."""
         self._output: list[tuple[WorkerId, SupervisorMessage]] = []
         self._directory = UNTOLD
         self._sessions_begun = 0
@@ -143,11 +119,32 @@ class ClusterRegistry:
         output, self._output = self._output, []
         return output
 
+    def poll_ports(self) -> list[PortOrder]:
+        """What to do with public TCP ports, in order, handed over once."""
+        return self._desk.poll_orders()
+
     # The world.
+
+    def on_port(self, lease: Lease, port: int, opening: int) -> None:
+        """The port of a lease accepts connections; workers are given its sockets under this number."""
+        word = self._waiting.get(lease.epoch)
+        if word is not None:
+            self._waiting[lease.epoch] = replace(word, port=port, opening=opening)
+            self._desk.settle(lease.epoch)
+            self._announce(lease.name)
+
+    def on_no_port(self, lease: Lease, denial: Denial) -> None:
+        """There is no port for a lease, so the name is given back; what it replaced has ended all the same."""
+        word = self._waiting.pop(lease.epoch, None)
+        if word is not None:
+            self._desk.settle(lease.epoch)
+            self._table.withdraw(lease.name, lease.epoch)
+            self._say(word.worker, NameDenied(lease.session, lease.endpoint, denial.code, denial.detail))
+            self._end_moved(lease.epoch)
 
     def on_worker(self, worker: WorkerId, path: str) -> None:
         """A worker process was started; `path` is where the others reach it."""
-        self._workers[worker] = _Worker(path)
+        self._workers[worker] = Worker(path)
 
     def on_worker_lost(self, worker: WorkerId, now: Instant) -> None:
         """A worker process is gone, and with it its sessions; a second call does nothing."""
@@ -182,7 +179,7 @@ class ClusterRegistry:
 
     # Helpers.
 
-    def _note(self, worker: WorkerId, found: _Worker, message: Message, now: Instant) -> Outcome[None, ClusterError]:
+    def _note(self, worker: WorkerId, found: Worker, message: Message, now: Instant) -> Outcome[None, ClusterError]:
         match message:
             case Ready():
                 found.is_ready = True
@@ -193,11 +190,13 @@ class ClusterRegistry:
                     self._drop(message.session, now)
             case CutDone():
                 self._cut(worker, message.epoch)
+            case NoteHealth():
+                self._note_health(worker, message)
             case _:
                 return Failure(OutOfTurn(message.message_kind))
         return Success(None)
 
-    def _attend(self, worker: WorkerId, found: _Worker, message: Attend, now: Instant) -> Outcome[None, ClusterError]:
+    def _attend(self, worker: WorkerId, found: Worker, message: Attend, now: Instant) -> Outcome[None, ClusterError]:
         """Bring a worker up to date, and make it known to the others."""
         if message.version != CLUSTER_VERSION:
             return Failure(OtherVersion(message.version))
@@ -208,13 +207,15 @@ class ClusterRegistry:
                 self._say(worker, WorkerUp(number, other.path))
         for word in list(self._announced.values()):
             self._say(worker, word)
+            if word.epoch in self._down:
+                self._say(worker, LeaseHealth(word.epoch, is_up=False))
         for name, gone in self._table.offline_names():
             self._say(worker, NameOffline(name, gone.account, whole_seconds(now - gone.since), gone.kind))
         if self._directory.is_known:
             self._say(worker, LookAgain())  # what the worker read at its start may be older
         return Success(None)
 
-    def _open(self, worker: WorkerId, found: _Worker, message: OpenSession) -> Outcome[None, ClusterError]:
+    def _open(self, worker: WorkerId, found: Worker, message: OpenSession) -> Outcome[None, ClusterError]:
         decoded = decode_token(message.token)
         if not isinstance(decoded, Success):
             return Failure(OutOfTurn(message.message_kind))
@@ -224,7 +225,7 @@ class ClusterRegistry:
             self._say(worker, SessionRefused(message.asking, describe(error_of(opened))))
             return Success(None)
         self._sessions_begun = session
-        self._members[session] = _Member(worker, message, value_of(decoded))
+        self._members[session] = Member(worker, message, value_of(decoded))
         found.sessions.add(session)
         self._supersede(value_of(opened).retired)
         self._say(worker, SessionOpened(message.asking, session))
@@ -254,7 +255,7 @@ class ClusterRegistry:
             self._say(worker, NameDenied(message.session, asked.endpoint, denial.code, denial.detail))
         return Success(None)
 
-    def _grant(self, member: _Member, message: AskName, claimed: Claimed, now: Instant) -> None:
+    def _grant(self, member: Member, message: AskName, claimed: Claimed, now: Instant) -> None:
         lease = claimed.lease
         word = LeaseUp(
             member.worker,
@@ -266,16 +267,16 @@ class ClusterRegistry:
             member.peer,
             member.instance,
         )
+        self._desk.want(lease, message.asked.port)
         moved = [fenced for fenced in claimed.fenced if self._is_move(fenced, member)]
         for fenced in claimed.fenced:
             if fenced not in moved:
                 self._end_fenced(fenced, now)
         self._waiting[lease.epoch] = word
-        self._announce(lease.name)
         # Behind its successor, so that a move leaves no moment in which nobody answers. It never waits for a cut: that
         # is only while nothing of the name is announced, and what moves is.
-        for past in moved:
-            self._take_down(past.epoch, past.name, LeaseEnd.MOVED)
+        self._behind[lease.epoch] = moved
+        self._announce(lease.name)
 
     def _end_fenced(self, fenced: Lease, now: Instant) -> None:
         """Take a lease out of force for the sake of another."""
@@ -285,13 +286,15 @@ class ClusterRegistry:
             detail = f"A newer agent with the same token took `{fenced.name}`; stop one of the two."
             denied = NameDenied(fenced.session, fenced.endpoint, DenialCode.NAME_TAKEN, detail)
             self._say(overtaken.worker, denied)
+            self._desk.leave(fenced, for_good=False)
+            self._end_moved(fenced.epoch)
             return
-        self._take_down(fenced.epoch, fenced.name, LeaseEnd.FENCED)
-        uncut = self._uncut.get(fenced.name) or _Uncut(now)
+        self._take_down(fenced, LeaseEnd.FENCED)
+        uncut = self._uncut.get(fenced.name) or Uncut(now)
         uncut.awaited.update([(worker, fenced.epoch) for worker, each in self._workers.items() if each.has_attended])
         self._uncut[fenced.name] = uncut
 
-    def _is_move(self, lease: Lease, by: _Member) -> bool:
+    def _is_move(self, lease: Lease, by: Member) -> bool:
         """Whether an agent leaves a worker that retires: then what runs there may finish."""
         holder = self._members.get(lease.session)
         was_told = lease.epoch in self._announced
@@ -304,11 +307,16 @@ class ClusterRegistry:
             return
         self._uncut.pop(name, None)
         for epoch, word in list(self._waiting.items()):
-            if word.name == name:
+            if word.name == name and not self._desk.is_waiting(epoch):
                 self._waiting.pop(epoch, None)
                 self._announced[epoch] = word
                 self._tell_all(word)
                 self._say(word.worker, NameGranted(word.session, epoch))
+                self._end_moved(epoch)
+
+    def _end_moved(self, successor: Epoch) -> None:
+        for past in self._behind.pop(successor, []):
+            self._take_down(past, LeaseEnd.MOVED)
 
     def _cut(self, worker: WorkerId, fenced: Epoch) -> None:
         for name, uncut in list(self._uncut.items()):
@@ -317,9 +325,11 @@ class ClusterRegistry:
 
     def _give_up(self, worker: WorkerId, message: GiveUp) -> None:
         word = self._announced.get(message.epoch)
+        lease = None
         if word is not None and word.worker == worker:
-            self._table.withdraw(word.name, word.epoch)
-            self._take_down(word.epoch, word.name, LeaseEnd.FREE)
+            lease = self._table.withdraw(word.name, word.epoch)
+        if lease is not None:
+            self._take_down(lease, LeaseEnd.FREE)
 
     def _drop(self, session: SessionId, now: Instant) -> None:
         member = self._members.pop(session, None)
@@ -328,11 +338,27 @@ class ClusterRegistry:
             holder.sessions.discard(session)
         for lease in self._table.drop_session(session, now):
             self._waiting.pop(lease.epoch, None)
-            self._take_down(lease.epoch, lease.name, LeaseEnd.OFFLINE)
+            self._take_down(lease, LeaseEnd.OFFLINE)
+            self._end_moved(lease.epoch)
 
-    def _take_down(self, epoch: Epoch, name: Label, end: LeaseEnd) -> None:
-        self._announced.pop(epoch, None)
-        self._tell_all(LeaseDown(epoch, name, end))
+    def _take_down(self, lease: Lease, end: LeaseEnd) -> None:
+        self._announced.pop(lease.epoch, None)
+        self._down.discard(lease.epoch)
+        self._tell_all(LeaseDown(lease.epoch, lease.name, end))
+        self._desk.leave(lease, for_good=end is LeaseEnd.FREE)
+
+    def _note_health(self, worker: WorkerId, message: NoteHealth) -> None:
+        """What the agent of a worker's lease says of its local service is told to the other workers, and kept."""
+        word = self._announced.get(message.epoch)
+        if word is None or word.worker != worker:
+            return
+        if message.is_up:
+            self._down.discard(message.epoch)
+        else:
+            self._down.add(message.epoch)
+        for other, each in self._workers.items():
+            if other != worker and each.has_attended:
+                self._output.append((other, LeaseHealth(message.epoch, message.is_up)))
 
     def _is_retiring(self, worker: WorkerId) -> bool:
         found = self._workers.get(worker)

@@ -19,12 +19,14 @@ from tunnel.core.cluster.messages import (
     GiveUp,
     LeaseDown,
     LeaseEnd,
+    LeaseHealth,
     LeaseUp,
     LookAgain,
     Message,
     NameDenied,
     NameGranted,
     NameOffline,
+    NoteHealth,
     OpenSession,
     Ready,
     Retire,
@@ -61,6 +63,24 @@ class LeaseOver:
         self.end: Final = end
 
 
+@final
+class PortServed:
+    """The first lease of a public TCP port is in force: let its visitors in, at the sockets of this opening."""
+
+    def __init__(self, opening: int, port: int, name: Label) -> None:
+        self.opening: Final = opening
+        self.port: Final = port
+        self.name: Final = name
+
+
+@final
+class PortOver:
+    """The last lease of a port has ended: its sockets are not needed any more."""
+
+    def __init__(self, opening: int) -> None:
+        self.opening: Final = opening
+
+
 MOVED_MAX: Final = 4096
 """Leases that moved and are remembered for visitors on the way: those of one reload, a second or two."""
 
@@ -76,6 +96,8 @@ ReplicaEvent: TypeAlias = (
     | WorkerDown
     | LeaseGranted
     | LeaseOver
+    | PortServed
+    | PortOver
 )
 
 
@@ -91,6 +113,10 @@ class Replica:
         self._promised: Final[dict[Epoch, Lease]] = {}
         """Our own, until their agent is told: a visitor's stream that was there before would mean nothing to it."""
         self._moved: Final[dict[Epoch, Label]] = {}
+        self._ports: Final[dict[Epoch, tuple[int, int]]] = {}
+        """Opening and port of each lease that was announced with one."""
+        self._served: Final[dict[int, set[Epoch]]] = {}
+        """Of each opening, the leases in force."""
         self._newest = Epoch(0)
         self._output = b""
         self._asked = 0
@@ -117,6 +143,10 @@ class Replica:
         """Which worker has the link of a lease in force."""
         found = self._leases.get(lease.epoch)
         return None if found is None else found[1]
+
+    def port_of(self, lease: Lease) -> int:
+        """The public TCP port of a lease, or 0."""
+        return self._ports.get(lease.epoch, (0, 0))[1]
 
     def leases_of(self, worker: WorkerId) -> list[Lease]:
         """What the sessions of a worker hold."""
@@ -145,6 +175,10 @@ class Replica:
     def drop_session(self, session: SessionId) -> None:
         """A session is over, or takes nothing new."""
         self._say(DropSession(session))
+
+    def note_health(self, lease: Lease, *, is_up: bool) -> None:
+        """Pass on what one of our agents says of its local service."""
+        self._say(NoteHealth(lease.epoch, is_up))
 
     def cut_done(self, lease: Lease) -> None:
         """Say that not one more byte of a fenced lease passes here."""
@@ -185,36 +219,48 @@ class Replica:
     def _take(self, message: Message, now: Instant, events: list[ReplicaEvent]) -> OutOfTurn | None:
         match message:
             case LeaseUp():
-                return self._install(message, now)
+                return self._install(message, now, events)
             case LeaseDown():
                 self._remove(message, now, events)
             case NameGranted():
                 lease = self._promised.pop(message.epoch, None)
                 if lease is not None:
-                    self._hold(lease, self._number)
+                    self._hold(lease, self._number, events)
                     events.append(LeaseGranted(lease))
             case NameOffline():
                 since = Instant(now - seconds_of(message.seconds))
                 self._table.note_offline(message.name, message.account, since, message.kind)
-            case Attend() | Ready() | OpenSession() | AskName() | GiveUp() | DropSession() | CutDone():
+            case LeaseHealth():
+                held = self.lease(message.epoch)
+                if held is not None:
+                    self._table.on_health(held, is_up=message.is_up)
+            case Attend() | Ready() | OpenSession() | AskName() | GiveUp() | DropSession() | CutDone() | NoteHealth():
                 return OutOfTurn(message.message_kind)
             case _:
                 events.append(message)
         return None
 
-    def _install(self, word: LeaseUp, now: Instant) -> OutOfTurn | None:
+    def _install(self, word: LeaseUp, now: Instant, events: list[ReplicaEvent]) -> OutOfTurn | None:
         decoded = decode_token(word.token)
         if not isinstance(decoded, Success):
             return OutOfTurn(word.message_kind)
         claim = claim_of(word.asked, word.name, word.session, value_of(decoded), word.peer)
         lease = self._table.lease_for(claim, word.epoch, now, word.instance)
+        lease.distance = 0 if word.worker == self._number else 1
+        if word.opening:
+            self._ports[word.epoch] = (word.opening, word.port)
         if word.worker == self._number:
             self._promised[word.epoch] = lease
         else:
-            self._hold(lease, word.worker)
+            self._hold(lease, word.worker, events)
         return None
 
-    def _hold(self, lease: Lease, worker: WorkerId) -> None:
+    def _hold(self, lease: Lease, worker: WorkerId, events: list[ReplicaEvent]) -> None:
+        opening, port = self._ports.get(lease.epoch, (0, 0))
+        if opening and opening not in self._served:
+            self._served[opening] = set()
+            events.append(PortServed(opening, port, lease.name))
+        self._served.get(opening, set()).add(lease.epoch)
         self._leases[lease.epoch] = (lease, worker)
         self._table.install(lease)
         self._newest = max(self._newest, lease.epoch)
@@ -222,6 +268,7 @@ class Replica:
     def _remove(self, word: LeaseDown, now: Instant, events: list[ReplicaEvent]) -> None:
         self._table.remove(word.name, word.epoch)
         found = self._leases.pop(word.epoch, None)
+        self._leave_port(word.epoch, events)
         if found is None:
             if word.end is LeaseEnd.FENCED:
                 self._say(CutDone(word.epoch))  # it was never known here, so nothing of it passes
@@ -234,6 +281,15 @@ class Replica:
         if word.end is LeaseEnd.OFFLINE:
             self._table.note_offline(lease.name, lease.account, now, lease.kind)
         events.append(LeaseOver(lease, worker, word.end))
+
+    def _leave_port(self, epoch: Epoch, events: list[ReplicaEvent]) -> None:
+        opening, _ = self._ports.pop(epoch, (0, 0))
+        held = self._served.get(opening)
+        if held is not None:
+            held.discard(epoch)
+            if not held:
+                self._served.pop(opening, None)
+                events.append(PortOver(opening))
 
     def _say(self, message: WorkerMessage) -> None:
         self._output += encode_message(message)

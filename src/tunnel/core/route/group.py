@@ -71,8 +71,9 @@ class Group:
     def choose(self, now: Instant, preferred: Lease | None, spent: Sequence[Spent]) -> Lease | None:
         """A member that has the fewest exchanges running, or None when all are down or spent.
 
-        Among equals it is `preferred`, or else the next in turn. One that was put aside and is due goes first, as only
-        a request can tell whether it is back; the others that are aside serve when there is nobody else.
+        One whose link is another worker's counts as if it had one more. Among equals it is `preferred`, or else the
+        next in turn. One that was put aside and is due goes first, as only a request can tell whether it is back; the
+        others that are aside serve when there is nobody else.
         """
         best: Lease | None = None
         aside: Lease | None = None
@@ -97,6 +98,7 @@ class Group:
 
 def _better(best: Lease | None, lease: Lease, preferred: Lease | None) -> Lease:
     """The one with less to do; at equality the first, unless the second is preferred."""
-    if best is None or lease.outstanding < best.outstanding:
+    if best is None:
         return lease
-    return lease if lease is preferred and lease.outstanding == best.outstanding else best
+    load, least = lease.outstanding + lease.distance, best.outstanding + best.distance
+    return lease if load < least or (lease is preferred and load == least) else best

@@ -59,6 +59,8 @@ class Lease:
         self.outstanding = 0
         self.toll = _NOBODYS
         """Where its account is counted; that of the table in which it is in force."""
+        self.distance = 0
+        """What a process in between adds to the exchanges that run: 1 where the link is another worker's."""
 
 
 @final

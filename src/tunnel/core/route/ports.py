@@ -67,8 +67,8 @@ class Ports:
 
     def __init__(self, limits: Limits, low: int, high: int) -> None:
         self._limits: Final = limits
-        self._low: Final = low
-        self._high: Final = high
+        self._low = low
+        self._high = high
         self._held: dict[int, Held] = {}
         self._port_of: dict[Epoch, int] = {}
         self._port_of_name: dict[Label, int] = {}
@@ -119,6 +119,10 @@ class Ports:
         port = self.release(lease, now, for_good=True)
         if port:
             self._foreign[port] = now
+
+    def change_range(self, low: int, high: int) -> None:
+        """Give out these from now on; a lease keeps the port that it has."""
+        self._low, self._high = low, high
 
     def port_of(self, lease: Lease) -> int:
         """The port that the lease has, or 0."""
