@@ -25,9 +25,10 @@ from tunnel.server.doors import Doors, open_doors
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.entrance import Porch
 from tunnel.server.gate import Gate
-from tunnel.server.hub import Hub, Session
+from tunnel.server.hub import Hub
 from tunnel.server.ledger import Books, keeping_books
 from tunnel.server.member import Mandate, Member
+from tunnel.server.moving import ask_to_move
 from tunnel.server.public import PublicConnection
 from tunnel.server.settings import NO_PORTS, CertificateFiles, ServerSettings
 from tunnel.server.state import describe, names_served, server_identity, signing_key
@@ -40,10 +41,6 @@ _CONNECTIONS_USEFUL: Final = 4096
 """Fewer than this is a system's default for programs that are no servers; worth a word to the operator."""
 _LOOK_SECONDS: Final = 5.0
 """Between two looks at the files of certificates and at the directory; a look is one `stat` of each."""
-_MOVES_AT_ONCE: Final = 16
-"""Agents that are asked to dial again in one turn of the loop."""
-_MOVING_SHARE: Final = 0.25
-"""Of the grace period, within which all agents are asked to move."""
 _RENEWAL_LOOK_SECONDS: Final = 86_400.0
 _LAST_WORDS_SECONDS: Final = 0.2
 """What the very last bytes have to leave the sockets, once nobody waits for an answer any more."""
@@ -112,26 +109,13 @@ class Server:
         with anyio.move_on_after(hub.limits.grace_seconds):
             for visit in list(hub.visits):
                 visit.last_call()
-            await self._announce(list(hub.sessions.values()))
+            await ask_to_move(list(hub.sessions.values()), hub.limits)
             await self._handovers.none_left()
             # Visitors that rest may have a request on its way, and other workers may not have heard of a move yet.
             await anyio.sleep(hub.limits.rest_seconds)
             for visit in list(hub.visits):
                 visit.drain()
             await hub.all_moved()
-
-    async def _announce(self, sessions: list[Session]) -> None:
-        """Ask agents to dial again, spread over time: all at once they would meet in the handshakes of those who stay.
-
-        It takes no more than a quarter of the grace period, as what runs must finish behind it.
-        """
-        limits = self._hub.limits
-        share = limits.grace_seconds * _MOVING_SHARE / max(len(sessions), 1)
-        pause = _MOVES_AT_ONCE * min(share, 1 / limits.moves_per_second)
-        for number, session in enumerate(sessions):
-            if number and not number % _MOVES_AT_ONCE:
-                await anyio.sleep(pause)
-            session.announce(limits.grace_seconds)
 
     async def hang_up(self) -> None:
         """End everything now, and return when no socket and no task is left; the last words get a moment to leave."""
