@@ -31,10 +31,8 @@ def test_no_more_a_second_than_the_limit_unless_the_grace_period_is_short(
     pause = pause_for(agents, limits)
     whole = pause * (max(agents - 1, 0) // MOVES_AT_ONCE)
     assert whole <= grace / 4 + 1e-9
-    is_hurried = agents and grace / 4 < agents / a_second
-    assert is_hurried or pause == pytest.approx(
-        min(MOVES_AT_ONCE / a_second, MOVES_AT_ONCE * grace / 4 / max(agents, 1))
-    )
+    is_hurried = grace / 4 < max(agents, 1) / a_second
+    assert is_hurried or pause * a_second == pytest.approx(MOVES_AT_ONCE)
 
 
 @pytest.mark.shows("WORK-RELOAD-007")

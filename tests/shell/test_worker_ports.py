@@ -18,7 +18,9 @@ from tests.support.shell_cluster import Cluster, cluster
 from tests.support.shell_local import serving
 from tests.support.shell_world import LOOPBACK, PATIENCE
 
+from tunnel.agent.end import PortDenied
 from tunnel.core.base.limits import Limits
+from tunnel.core.base.outcome import Failure
 from tunnel.core.token.token import EndpointKind
 from tunnel.drive.parcels import ParcelReader, ParcelSender, parcel_pair
 from tunnel.observe.events import AgentReady, ConnectionDone, NameGranted, Reloaded, WorkerEnded, WorkerStarted
@@ -73,7 +75,8 @@ async def test_a_visitor_of_a_port_reaches_the_agent_at_any_worker(tmp_path: Pat
             async with running.world.agent(
                 local.address, "two", kind=TCP, port=ports.low, token=token, is_ready=False
             ) as two:
-                assert await two.end()
+                detail = f"Port {ports.low} is taken; choose another, or none."
+                assert await two.end() == Failure(PortDenied(ports.low, detail))
         await until_refused(ports.low)
         async with running.world.agent(local.address, "two", kind=TCP, port=80, token=token, is_ready=False) as two:
             assert await code_of(two) == "no-port"
