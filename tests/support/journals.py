@@ -96,3 +96,12 @@ def noted_in(state: Path) -> list[Noted]:
         if journal.is_dir()
         for numbered in numbered_in(journal)
     ]
+
+
+def write_segment(folder: Path, journal: JournalId, number: int, first: int, records: list[Noted]) -> Path:
+    """A segment of a journal, in its folder, which is made; dead, as nobody holds its lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{number:08d}{SUFFIX}"
+    frames = [frame_bytes(journal, first + place, record) for place, record in enumerate(records)]
+    path.write_bytes(b"".join([head_bytes(SegmentHead(journal, number, first)), *frames]))
+    return path

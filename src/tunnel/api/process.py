@@ -12,6 +12,7 @@ from typing import Final, final
 
 import anyio
 
+from tunnel.api import applying
 from tunnel.api.app import build_app
 from tunnel.api.board import Board
 from tunnel.api.door import Door
@@ -45,7 +46,7 @@ class Service:
     run: Callable[[Plane], Awaitable[None]]
 
 
-SERVICES: Final[tuple[Service, ...]] = ()
+SERVICES: Final[tuple[Service, ...]] = (Service("journal", applying.run),)
 """Every service beside the API."""
 
 

@@ -131,7 +131,7 @@ class RecordsDropped:
 class RecordsMissing:
     """Records `first` and on, `count` of them, cannot be read back; whoever reads a journal makes this of it.
 
-    It is never written to a journal: it takes the number of the first that is missing.
+    It is never written to a journal: it takes the number of the last that is missing.
     """
 
     first: int
