@@ -21,7 +21,7 @@ from tunnel.api.problems import (
     PROBLEM_TYPE,
     ProblemAnswer,
 )
-from tunnel.api.routes import accounts, readiness
+from tunnel.api.routes import accounts, audit, keys, members, names, readiness, tokens, usage
 from tunnel.api.scoped import Admission
 from tunnel.core.base.problem import Hop, Problem
 from tunnel.observe.escapes import note_escape
@@ -33,7 +33,8 @@ _ABOUT: Final = (
     "Accounts, keys, tokens, names, sessions, usage and audit of a tunnel server. Every failure is a problem "
     "(RFC 9457) whose `code` stays. Lists come a page at a time: give `next` back as `after`."
 )
-_ROUTERS: Final[tuple[APIRouter, ...]] = (accounts.router,)
+_NOUNS: Final = (accounts, members, keys, tokens, names, usage, audit)
+_ROUTERS: Final[tuple[APIRouter, ...]] = tuple(noun.router for noun in _NOUNS)
 
 
 @final

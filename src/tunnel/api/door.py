@@ -77,6 +77,7 @@ class Door:
                 out.limit = limit
                 await self._inner(scope, _Replayed(body, receive).receive, out.send)
         except TimeoutError:
+            out.limit = None
             if not out.has_begun:
                 await ProblemAnswer(TOO_SLOW, "", request_id)(scope, receive, out.send)
 

@@ -27,7 +27,7 @@ from tunnel.api.scoped import ANY_SCOPE, ScopedRoute
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.account import DEFAULT_PLAN, Account, AccountChange
-from tunnel.core.control.roles import Scope
+from tunnel.core.control.roles import Role, Scope
 from tunnel.core.token.token import ACCOUNT_BYTES, AccountId
 
 router = APIRouter(route_class=ScopedRoute, tags=["accounts"])
@@ -78,8 +78,8 @@ class KeyInUse(Shape):
 
     key: str
     account: AccountText | None
-    role: str
-    scopes: list[str]
+    role: Role
+    scopes: list[Scope]
 
 
 @router.get("/me", openapi_extra=reading(ANY_SCOPE), operation_id="show_me")
@@ -87,8 +87,8 @@ async def show_me(call: ThisCall) -> KeyInUse:
     """Say which key this is, and what it may do."""
     actor = call.actor
     account = None if actor.account is None else actor.account.hex()
-    scopes = sorted(scope.value for scope in actor.scopes)
-    return KeyInUse(key=actor.act.key, account=account, role=actor.role.value, scopes=scopes)
+    scopes = sorted(actor.scopes, key=lambda scope: scope.value)
+    return KeyInUse(key=actor.act.key, account=account, role=actor.role, scopes=scopes)
 
 
 @router.get(

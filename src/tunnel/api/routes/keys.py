@@ -1,0 +1,150 @@
+"""The API keys of an account. Nobody can make a key that may do more than the one that makes it."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from fastapi import Path as FromPath
+from pydantic import Field
+
+from tunnel.api.calls import (
+    LIMIT,
+    SECONDS_MAX,
+    AccountInPath,
+    AccountText,
+    After,
+    Limit,
+    Moment,
+    Next,
+    Shape,
+    Text,
+    ThisCall,
+    account_id,
+    page_of,
+    reading,
+    writing,
+)
+from tunnel.api.problems import NOT_FOUND, SCOPE_MISSING, ProblemAnswer
+from tunnel.api.scoped import ScopedRoute
+from tunnel.core.base.ids import UnixSeconds
+from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.control.credential import KeyRecord
+from tunnel.core.control.keys import NEW_KEY_BYTES, new_key
+from tunnel.core.control.rights import may
+from tunnel.core.control.roles import Role, Scope, scopes_of
+
+router = APIRouter(route_class=ScopedRoute, tags=["keys"])
+
+KeyInPath = Annotated[str, FromPath(pattern="^k_[a-z2-7]{16}$", description="The public part of a key.")]
+Lifetime = Annotated[int, Field(strict=True, ge=60, le=SECONDS_MAX)]
+
+
+class KeyOut(Shape):
+    """An API key without its secret, which is kept nowhere."""
+
+    key: str
+    account: AccountText | None
+    label: str
+    role: Role
+    scopes: list[Scope]
+    created: Moment
+    expires: Moment | None
+    revoked: Moment | None
+    last_used: Moment | None
+
+
+class KeyIn(Shape):
+    """A key to be made: with all scopes of its role, or with those that are named, and for ever or `ttl_seconds`."""
+
+    label: Text
+    role: Role = Role.DEVELOPER
+    scopes: list[Scope] | None = None
+    ttl_seconds: Lifetime | None = None
+
+
+class KeyMinted(Shape):
+    """A key just made. `secret` is the key itself, and is shown this once."""
+
+    key: KeyOut
+    secret: str
+
+
+class KeyPage(Shape):
+    """Keys, the newest first."""
+
+    items: list[KeyOut]
+    next: Next
+
+
+@router.get(
+    "/accounts/{account}/keys",
+    response_model=KeyPage,
+    openapi_extra=reading(Scope.ACCOUNT_READ.value),
+    operation_id="list_keys",
+)
+async def list_keys(
+    call: ThisCall, account: AccountInPath, after: After = "", limit: Limit = LIMIT
+) -> KeyPage | ProblemAnswer:
+    """List the keys of an account, without their secrets."""
+    found = await call.store.keys(account_id(account), page_of(after, limit))
+    if not isinstance(found, Success):
+        return call.refused(error_of(found))
+    page = value_of(found)
+    return KeyPage(items=[_out(each) for each in page.items], next=page.next)
+
+
+@router.post(
+    "/accounts/{account}/keys",
+    response_model=KeyMinted,
+    status_code=201,
+    openapi_extra=writing(Scope.KEY_WRITE.value),
+    operation_id="mint_key",
+)
+async def mint_key(call: ThisCall, account: AccountInPath, asked: KeyIn) -> KeyMinted | ProblemAnswer:
+    """Make a key for an account; its secret is in this answer and nowhere else."""
+    role, owner = asked.role, account_id(account)
+    most = scopes_of(role)
+    scopes = most if asked.scopes is None else frozenset(asked.scopes)
+    if not scopes <= most:
+        return call.wrong("body.scopes", f"the role {role.value} has not all of them")
+    if not all(may(call.actor.scopes, call.actor.account, scope, owner) for scope in scopes):
+        return call.problem(SCOPE_MISSING, "A key can make none that may do more than itself.")
+    made = new_key(call.plane.entropy.random_bytes(NEW_KEY_BYTES))
+    expires = None if asked.ttl_seconds is None else UnixSeconds(call.now + asked.ttl_seconds)
+    record = KeyRecord(
+        made.key, owner, asked.label, role, scopes, made.secret_hash, call.now, expires, revoked=None, last_used=None
+    )
+    minted = await call.store.mint_key(record, call.actor.act, call.now)
+    if not isinstance(minted, Success):
+        return call.refused(error_of(minted))
+    return KeyMinted(key=_out(value_of(minted)), secret=made.text)
+
+
+@router.delete(
+    "/accounts/{account}/keys/{key}",
+    response_model=KeyOut,
+    openapi_extra=writing(Scope.KEY_WRITE.value),
+    operation_id="revoke_key",
+)
+async def revoke_key(call: ThisCall, account: AccountInPath, key: KeyInPath) -> KeyOut | ProblemAnswer:
+    """Revoke a key at once and for ever; it stays in the list."""
+    found = await call.store.key(key)
+    if not isinstance(found, Success):
+        return call.refused(error_of(found))
+    if value_of(found).account != account_id(account):
+        return call.problem(NOT_FOUND, f"There is no key `{key}`.")
+    revoked = await call.store.revoke_key(key, call.actor.act, call.now)
+    return _out(value_of(revoked)) if isinstance(revoked, Success) else call.refused(error_of(revoked))
+
+
+def _out(key: KeyRecord) -> KeyOut:
+    return KeyOut(
+        key=key.key,
+        account=None if key.account is None else key.account.hex(),
+        label=key.label,
+        role=key.role,
+        scopes=sorted(key.scopes, key=lambda scope: scope.value),
+        created=key.created,
+        expires=key.expires,
+        revoked=key.revoked,
+        last_used=key.last_used,
+    )
