@@ -19,12 +19,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.drive.files import CannotUse, TooOpen
+from tunnel.drive.keys import Damaged, SigningKey
 from tunnel.server.state import (
     AuthorityEnded,
-    Damaged,
     Identity,
     KeyLost,
-    SigningKey,
     StateError,
     describe,
     names_served,

@@ -22,6 +22,7 @@ from tunnel.core.token.explain import explain
 from tunnel.core.token.rights import pattern_of
 from tunnel.core.token.token import AccountId, NamePattern, Token, TokenId
 from tunnel.drive import files
+from tunnel.drive.keys import SigningKey
 from tunnel.server import state
 
 STANDARD_INPUT: Final = "-"
@@ -111,7 +112,7 @@ def write_token(file: Path, text: str) -> Outcome[None, Problem]:
 
 
 def _minted(
-    key: state.SigningKey, pattern: NamePattern, command: MintCommand, seconds: int, now: UnixSeconds
+    key: SigningKey, pattern: NamePattern, command: MintCommand, seconds: int, now: UnixSeconds
 ) -> Outcome[Minted, Problems]:
     token = Token(
         key_id=key_id_of(public_key_of(key.private) or b""),

@@ -16,14 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias, assert_never, final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.drive import files
+from tunnel.drive import files, keys
 from tunnel.drive.files import FileError
+from tunnel.drive.keys import Damaged, SigningKey
 from tunnel.server import authority
 from tunnel.server.authority import Authority, AuthorityError, AuthorityExpired, NameUnusable
 
@@ -31,15 +28,6 @@ SIGNING_KEY: Final = "token-signing.key"
 AUTHORITY_KEY: Final = "ca.key"
 AUTHORITY: Final = "ca.pem"
 SERVER: Final = "server.pem"
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Damaged:
-    """A file is there but is not what it should be."""
-
-    path: Path
-    detail: str
 
 
 @final
@@ -65,15 +53,6 @@ StateError: TypeAlias = FileError | Damaged | KeyLost | AuthorityEnded | NameUnu
 
 @final
 @dataclass(frozen=True, slots=True)
-class SigningKey:
-    """The 32 private bytes that sign tokens; `is_new` when this call made them."""
-
-    private: bytes
-    is_new: bool
-
-
-@final
-@dataclass(frozen=True, slots=True)
 class Identity:
     """The server's TLS identity: `chain` holds key and certificate together, `authority` is what agents are given."""
 
@@ -86,15 +65,7 @@ def signing_key(directory: Path) -> Outcome[SigningKey, StateError]:
     ready = files.make_directory(directory)
     if not isinstance(ready, Success):
         return ready
-    path = directory / SIGNING_KEY
-    fresh = _new_signing_key_pem()
-    held = files.made_once(path, fresh, files.PRIVATE)
-    if not isinstance(held, Success):
-        return held
-    private = _ed25519_bytes(value_of(held))
-    if private is None:
-        return Failure(Damaged(path, "it is not an Ed25519 private key in PEM"))
-    return Success(SigningKey(private, is_new=value_of(held) == fresh))
+    return keys.kept_key(directory / SIGNING_KEY)
 
 
 def server_identity(directory: Path, names: Sequence[str], now: UnixSeconds) -> Outcome[Identity, StateError]:
@@ -127,8 +98,9 @@ def describe(error: StateError) -> str:
     """What was seen, what was expected, what to do."""
     match error:
         case Damaged(path=path, detail=detail):
-            remedy = "delete it and it is made anew" if path.name == SERVER else "restore it from a backup"
-            return f"{path} is damaged: {detail}; {remedy}"
+            if path.name == SERVER:
+                return f"{path} is damaged: {detail}; delete it and it is made anew"
+            return keys.describe(error)
         case KeyLost(certificate=certificate, key=key):
             return (
                 f"{certificate} is there but its key {key} is gone; restore the key, or delete {certificate} to "
@@ -214,17 +186,3 @@ def _is_a_place(host: str) -> bool:
         return not ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return host != ""
-
-
-def _new_signing_key_pem() -> bytes:
-    return Ed25519PrivateKey.generate().private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
-
-def _ed25519_bytes(pem: bytes) -> bytes | None:
-    try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        return None
-    return key.private_bytes_raw() if isinstance(key, Ed25519PrivateKey) else None
