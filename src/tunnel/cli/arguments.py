@@ -12,6 +12,9 @@ from typing_extensions import override
 from tunnel.cli.commands import (
     DEFAULT_ACCOUNT,
     DEFAULT_TTL,
+    AuditExportCommand,
+    AuditKeyCommand,
+    AuditVerifyCommand,
     CheckCommand,
     Command,
     ControlCommand,
@@ -51,6 +54,7 @@ _TRUST_PROXY: Final = (
 )
 _API: Final = "where API and dashboard answer (default 127.0.0.1:7480); none: there are none, and no database"
 _DATABASE: Final = "postgresql://USER@HOST/NAME, or sqlite:FILE (default: a file in the state directory)"
+_AUDIT_KEY: Final = "trust this public key: 64 hexadecimal digits, or a file that holds them; again for more keys"
 _POOL: Final = "share the name with other agents of the account that say --pool, too; requests go to the least busy"
 _HEALTH: Final = "GET this of the local service now and then, and take no requests while it fails"
 _JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
@@ -95,6 +99,8 @@ class _Typed(Namespace):
     ttl: str = DEFAULT_TTL
     account: str = DEFAULT_ACCOUNT
     out: str | None = None
+    first: str | None = None
+    last: str | None = None
     workers: str | None = None
     api: str | None = None
     database: str | None = None
@@ -137,6 +143,13 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             sharing = Sharing(typed.links, typed.pool, typed.health_path, typed.health_interval)
             what, asked = (_KINDS[typed.command], typed.port), _policy_flags(typed)
             return HttpCommand(what[0], what[1], *names, *trust, typed.config, output, asked, sharing)
+        case _:
+            return _short_command(typed)
+
+
+def _short_command(typed: _Typed) -> Command:
+    """One that ends by itself."""
+    match typed.command:
         case "mint":
             kinds = tuple(_KINDS[kind] for kind in typed.kind or ["http"])
             return MintCommand(typed.state or "", typed.name or "", typed.ttl, typed.account, typed.out, kinds)
@@ -144,6 +157,12 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             return ExplainCommand(typed.file)
         case "check":
             return CheckCommand(typed.file)
+        case "audit export":
+            return AuditExportCommand(typed.state or "", typed.database, typed.first, typed.last, typed.out)
+        case "audit verify":
+            return AuditVerifyCommand(typed.file, tuple(typed.key or ()))
+        case "audit key":
+            return AuditKeyCommand(typed.state or "")
         case _:
             return VersionCommand()
 
@@ -210,6 +229,7 @@ def _parser() -> ArgumentParser:
     _add_http(commands)
     _add_raw(commands)
     _add_token(commands)
+    _add_audit(commands)
     config = _group(commands, "config", "look at config files")
     check = _command(config, "check", "say everything that is wrong with a config file")
     check.add_argument("file", metavar="FILE")
@@ -342,6 +362,24 @@ def _add_token(commands: "_SubParsersAction[_Parser]") -> None:
     mint.add_argument("--out", metavar="F", help="write the token there")
     explain = _command(token, "explain", "say in words what a token allows")
     explain.add_argument("file", metavar="F", nargs="?", default="-", help="holds the token (default: standard input)")
+
+
+def _add_audit(commands: "_SubParsersAction[_Parser]") -> None:
+    audit = _group(commands, "audit", "write the audit trail out, and look for tampering in it")
+    export = _command(audit, "export", "write the audit trail out, sealed, as lines of JSON")
+    export.set_defaults(command="audit export")
+    export.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
+    export.add_argument("--database", metavar="URL", help=_DATABASE)
+    export.add_argument("--from", dest="first", metavar="N", help="begin with this entry (default 1)")
+    export.add_argument("--to", dest="last", metavar="N", help="end with this entry (default: the last there is)")
+    export.add_argument("--out", metavar="F", help="write it there (mode 0600) instead of to standard output")
+    verify = _command(audit, "verify", "say whether an export was tampered with, and where; needs no server")
+    verify.set_defaults(command="audit verify")
+    verify.add_argument("file", metavar="FILE", help="the export; - is standard input")
+    verify.add_argument("--key", metavar="KEY", action="append", help=_AUDIT_KEY)
+    key = _command(audit, "key", "show the public key that signs the audit trail")
+    key.set_defaults(command="audit key")
+    key.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
 
 
 def _group(commands: "_SubParsersAction[_Parser]", name: str, description: str) -> "_SubParsersAction[_Parser]":

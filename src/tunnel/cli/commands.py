@@ -150,6 +150,38 @@ class CheckCommand:
 
 @final
 @dataclass(frozen=True, slots=True)
+class AuditExportCommand:
+    """Write the audit trail of a database out; `first` and `last` are entry numbers."""
+
+    state: str
+    database: str | None = field(repr=False)
+    first: str | None
+    last: str | None
+    out: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AuditVerifyCommand:
+    """Look for tampering in an export (`-`: standard input); `keys` are trusted: hexadecimal, or files that hold it."""
+
+    file: str
+    keys: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AuditKeyCommand:
+    """Show the public key that signs the audit trail."""
+
+    state: str
+
+
+AuditCommand: TypeAlias = AuditExportCommand | AuditVerifyCommand | AuditKeyCommand
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class VersionCommand:
     """Say which version this is."""
 
@@ -164,5 +196,6 @@ Command: TypeAlias = (
     | MintCommand
     | ExplainCommand
     | CheckCommand
+    | AuditCommand
     | VersionCommand
 )

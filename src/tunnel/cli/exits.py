@@ -18,6 +18,7 @@ class ExitCode(IntEnum):
     NOT_AUTHORISED = 4
     NETWORK = 5
     INTERNAL = 6
+    TAMPERED = 7
     CUT_OFF = 130
 
 
@@ -30,6 +31,7 @@ exit codes:
   4    not authorised: the token was refused or does not permit this
   5    network: an address cannot be used, or the server cannot be trusted
   6    internal: a defect of this program; please report it
+  7    tampered with: the audit export is not what was written
   130  cut off by a second Ctrl-C or SIGTERM
 """
 

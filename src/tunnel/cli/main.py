@@ -12,6 +12,9 @@ from tunnel import __version__
 from tunnel.cli.arguments import read_arguments
 from tunnel.cli.build import core_mode
 from tunnel.cli.commands import (
+    AuditExportCommand,
+    AuditKeyCommand,
+    AuditVerifyCommand,
     CheckCommand,
     Command,
     ControlCommand,
@@ -74,6 +77,10 @@ def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
             from tunnel.cli.demo import start_demo  # noqa: PLC0415 - its web server costs every other command 0.2 s
 
             return start_demo(command, environment)
+        case AuditExportCommand() | AuditVerifyCommand() | AuditKeyCommand():
+            from tunnel.cli.auditing import run_audit  # noqa: PLC0415 - likewise the database
+
+            return run_audit(command, environment)
         case ServerCommand() | ControlCommand() | ReloadCommand() | ServiceCommand() | HttpCommand():
             return _start(command, environment)
 
