@@ -12,20 +12,28 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
+import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import pytest
 from tests.support.audit_export import dice_of, some_facts
 
-from tunnel.api import keeper, witness
+from tunnel.api import checkpoints, keeper, witness
 from tunnel.api.auditing import open_export, signed_up_to_now
+from tunnel.api.board import Board
+from tunnel.api.feeding import NoFeed
 from tunnel.api.keeper import Keeper, open_keeper
+from tunnel.api.plane import Plane
+from tunnel.api.settings import ControlSettings
 from tunnel.cli.main import run
 from tunnel.core.audit.checkpoint import Checkpoint
 from tunnel.core.audit.entry import ChainHead, next_entry
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.files import TooOpen
 from tunnel.drive.keys import Damaged
+from tunnel.observe.events import Event, EventSink, Warned
 from tunnel.store.open import open_store
 from tunnel.store.port import Store
 
@@ -324,3 +332,55 @@ async def test_standard_input_is_read(store: Store, tmp_path: Path, monkeypatch:
     with os.fdopen(descriptor) as opened_file:
         monkeypatch.setattr("sys.stdin", opened_file)
         assert await command("verify", "-") == 0
+
+
+class Told:
+    """Events, as they come."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        """Keep one."""
+        self.events.append(event)
+
+
+def plane_of(store: Store, state: Path, events: EventSink) -> Plane:
+    return Plane(store, state, SystemClock(), SystemEntropy(), NoFeed(), ControlSettings(state), Board(), events)
+
+
+@pytest.mark.shows("AUDIT-POINT-003", "AUDIT-POINT-005")
+async def test_the_service_signs_and_says_how_the_trail_stands(store: Store, tmp_path: Path) -> None:
+    told = Told()
+    plane = plane_of(store, tmp_path, told)
+    keeping = await opened(store, tmp_path)
+    await add(store, 2)
+    await checkpoints.take_round(plane, keeping)
+    (standing,) = plane.board.standings()
+    assert (standing.is_ready, standing.detail) == (True, "2 entries followed, signed up to 2")
+    tamper(tmp_path, "DELETE FROM audit WHERE number = 2")
+    await checkpoints.take_round(plane, keeping)
+    (standing,) = plane.board.standings()
+    assert not standing.is_ready
+    assert "entries 2 to 2 are gone" in standing.detail
+
+
+@pytest.mark.shows("AUDIT-POINT-005")
+async def test_trouble_is_told_once_and_a_damaged_file_ends_the_service(store: Store, tmp_path: Path) -> None:
+    told = Told()
+    plane = plane_of(store, tmp_path, told)
+    await add(store, 2)
+    assert await signed(await opened(store, tmp_path), NOW) is not None
+    tamper(tmp_path, "DELETE FROM audit WHERE number = 2")
+    async with anyio.create_task_group() as group:
+        group.start_soon(checkpoints.run, plane)
+        with anyio.fail_after(30):
+            while not told.events:
+                await anyio.lowlevel.checkpoint()
+        group.cancel_scope.cancel()
+    (warned,) = told.events
+    assert isinstance(warned, Warned)
+    assert "tampered with" in warned.message
+    (tmp_path / "audit.checkpoint").write_text("nothing of ours")
+    await checkpoints.run(plane)
+    assert plane.board.standings()[0].detail.endswith("restore it from a backup")

@@ -12,7 +12,7 @@ from typing import Final, final
 
 import anyio
 
-from tunnel.api import applying
+from tunnel.api import applying, checkpoints
 from tunnel.api.app import build_app
 from tunnel.api.board import Board
 from tunnel.api.door import Door
@@ -46,7 +46,10 @@ class Service:
     run: Callable[[Plane], Awaitable[None]]
 
 
-SERVICES: Final[tuple[Service, ...]] = (Service("journal", applying.run),)
+SERVICES: Final[tuple[Service, ...]] = (
+    Service("journal", applying.run),
+    Service(checkpoints.NAME, checkpoints.run),
+)
 """Every service beside the API."""
 
 
