@@ -105,17 +105,21 @@ class Export:
 
 
 async def signed_up_to_now(store: AuditStore, directory: Path, now: UnixSeconds) -> Outcome[Keeper, str]:
-    """A keeper that has just followed the trail to its end and signed it, if it could: see its `trouble`."""
+    """A keeper that has just followed the trail to its end and signed it, or has found that it may not: its `trouble`.
+
+    Failure, in words: a file is damaged, or the database is away.
+    """
     opened = await open_keeper(store, directory)
-    if isinstance(opened, Success):
-        await value_of(opened).follow(now, at_once=True)
-    return opened
+    if not isinstance(opened, Success):
+        return opened
+    followed = await value_of(opened).follow(now, at_once=True)
+    return opened if isinstance(followed, Success) or value_of(opened).trouble else followed
 
 
 async def open_export(store: AuditStore, directory: Path, now: UnixSeconds) -> Outcome[tuple[Export, str], str]:
     """An export of the whole trail as it is now, its end signed; with words when it was tampered with before that.
 
-    Failure, in words: a file of the state directory is damaged.
+    Failure, in words: a file of the state directory is damaged, or the database is away.
     """
     keeper = await signed_up_to_now(store, directory, now)
     if not isinstance(keeper, Success):

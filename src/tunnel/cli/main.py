@@ -12,6 +12,7 @@ from tunnel import __version__
 from tunnel.cli.arguments import read_arguments
 from tunnel.cli.build import core_mode
 from tunnel.cli.commands import (
+    AuditCommand,
     AuditExportCommand,
     AuditKeyCommand,
     AuditVerifyCommand,
@@ -77,16 +78,12 @@ def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
             from tunnel.cli.demo import start_demo  # noqa: PLC0415 - its web server costs every other command 0.2 s
 
             return start_demo(command, environment)
-        case AuditExportCommand() | AuditVerifyCommand() | AuditKeyCommand():
-            from tunnel.cli.auditing import run_audit  # noqa: PLC0415 - likewise the database
-
-            return run_audit(command, environment)
-        case ServerCommand() | ControlCommand() | ReloadCommand() | ServiceCommand() | HttpCommand():
+        case _:
             return _start(command, environment)
 
 
 def _start(
-    command: ServerCommand | ControlCommand | ReloadCommand | ServiceCommand | HttpCommand,
+    command: ServerCommand | ControlCommand | ReloadCommand | ServiceCommand | HttpCommand | AuditCommand,
     environment: Mapping[str, str],
 ) -> ExitCode:
     from tunnel.cli import start  # noqa: PLC0415 - likewise, 0.2 s for the short commands
@@ -102,6 +99,8 @@ def _start(
             return start.run_service(command)
         case HttpCommand():
             return start.start_agent(command, environment)
+        case AuditExportCommand() | AuditVerifyCommand() | AuditKeyCommand():
+            return start.run_audit(command, environment)
 
 
 def _check(command: CheckCommand) -> ExitCode:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings
+from tunnel.cli.auditing import run_audit
 from tunnel.cli.commands import ControlCommand, HttpCommand, ServerCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.problems import describe
@@ -24,7 +25,7 @@ from tunnel.server.settings import ServerSettings
 from tunnel.server.steward import attended
 from tunnel.server.supervisor import Staff, supervise
 
-__all__ = ("reload_server", "run_service", "start_agent", "start_control", "start_server")
+__all__ = ("reload_server", "run_audit", "run_service", "start_agent", "start_control", "start_server")
 
 
 def start_server(command: ServerCommand, environment: Mapping[str, str]) -> ExitCode:
