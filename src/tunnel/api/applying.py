@@ -28,6 +28,8 @@ LOOK_SECONDS: Final = 0.25
 """Between two looks for something new; the data plane notes usage every second."""
 RECORDS_MAX: Final = 256
 """In one transaction, so that it is short and others get their turn."""
+_LAST_SECONDS_MAX: Final = 2.0
+"""At the end of the control process; the server's last words come right before it."""
 _RETRY_SECONDS_MAX: Final = 5.0
 _BY_SERVER: Final = "server"
 
@@ -35,8 +37,16 @@ Trouble: TypeAlias = StoreError | CannotRead
 
 
 async def run(plane: Plane) -> None:
-    """Apply what there is, for ever; how it stands is on the board."""
+    """Apply what there is, for ever; how it stands is on the board. Cancelled, it applies once more what is there."""
     applier = Applier(plane.store, plane.state / JOURNALS, plane.clock)
+    try:
+        await _follow(plane, applier)
+    finally:
+        with anyio.move_on_after(_LAST_SECONDS_MAX, shield=True):
+            await applier.apply_all()
+
+
+async def _follow(plane: Plane, applier: Applier) -> None:
     while True:
         done = await applier.apply_all()
         pause = LOOK_SECONDS
