@@ -19,7 +19,7 @@ from tunnel.core.journal.records import JournalId, Numbered, Record, RecordsMiss
 from tunnel.drive.journals import CannotRead, JournalReader, Stretch, journals_in
 from tunnel.drive.segments import JOURNALS, bytes_in
 from tunnel.ports import Clock
-from tunnel.store.errors import StoreError, StoreUnavailable, Told
+from tunnel.store.errors import StoreError, StoreUnavailable, Told, Unstorable
 from tunnel.store.errors import describe as describe_store
 from tunnel.store.port import JournalStore
 
@@ -43,21 +43,8 @@ async def run(plane: Plane) -> None:
         await _follow(plane, applier)
     finally:
         with anyio.move_on_after(_LAST_SECONDS_MAX, shield=True):
-            await applier.apply_all()
-
-
-async def _follow(plane: Plane, applier: Applier) -> None:
-    while True:
-        done = await applier.apply_all()
-        pause = LOOK_SECONDS
-        if isinstance(done, Success):
-            plane.board.note(SERVICE, f"up to date; {applier.applied} records applied", is_ready=True)
-        else:
-            waiting = await to_thread.run_sync(bytes_in, plane.state / JOURNALS)
-            trouble = error_of(done)
-            plane.board.note(SERVICE, f"{waiting} bytes wait in the journals: {describe(trouble)}", is_ready=False)
-            pause = _pause_of(trouble)
-        await anyio.sleep(pause)
+            last = await applier.apply_all()
+            plane.board.note(SERVICE, "it ended", is_ready=isinstance(last, Success))
 
 
 def describe(trouble: Trouble) -> str:
@@ -137,7 +124,7 @@ class Applier:
         numbered = [self._numbered(item, name) for item in stretch.items]
         for batch in batches_of(numbered):
             done = await self._apply(journal, batch)
-            if not isinstance(done, Success) and not isinstance(error_of(done), StoreUnavailable):
+            if not isinstance(done, Success) and isinstance(error_of(done), Unstorable):
                 done = await self._apply_singly(journal, batch)
             if not isinstance(done, Success):
                 return done
@@ -165,7 +152,7 @@ class Applier:
         """One by one: a record that the store will never take is told in its place, and holds up no other."""
         for sequence, record in batch:
             done = await self._apply(journal, [(sequence, record)])
-            if not isinstance(done, Success) and not isinstance(error_of(done), StoreUnavailable):
+            if not isinstance(done, Success) and isinstance(error_of(done), Unstorable):
                 refused = RecordsMissing(sequence, 1, describe_store(error_of(done)), self._clock.unix())
                 done = await self._apply(journal, [(sequence, refused)])
             if not isinstance(done, Success):
@@ -179,6 +166,20 @@ class Applier:
             return forgotten
         self._positions.pop(reader.journal, None)
         return await to_thread.run_sync(reader.remove)
+
+
+async def _follow(plane: Plane, applier: Applier) -> None:
+    while True:
+        done = await applier.apply_all()
+        pause = LOOK_SECONDS
+        if isinstance(done, Success):
+            plane.board.note(SERVICE, f"up to date; {applier.applied} records applied", is_ready=True)
+        else:
+            waiting = await to_thread.run_sync(bytes_in, plane.state / JOURNALS)
+            trouble = error_of(done)
+            plane.board.note(SERVICE, f"{waiting} bytes wait in the journals: {describe(trouble)}", is_ready=False)
+            pause = _pause_of(trouble)
+        await anyio.sleep(pause)
 
 
 def batches_of(numbered: Sequence[tuple[int, Record]]) -> list[list[tuple[int, Record]]]:
