@@ -12,11 +12,10 @@ from typing import Final, final
 
 import anyio
 
-from tunnel.api import applying, checkpoints
+from tunnel.api import applying, checkpoints, publishing
 from tunnel.api.app import build_app
 from tunnel.api.board import Board
 from tunnel.api.door import Door
-from tunnel.api.feeding import NoFeed
 from tunnel.api.listening import serve_application
 from tunnel.api.plane import Plane
 from tunnel.api.settings import ControlSettings
@@ -24,6 +23,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.core.control.page import Page
 from tunnel.drive.address import Address
 from tunnel.drive.clock import SystemClock, SystemEntropy
+from tunnel.drive.feed import FeedClient
 from tunnel.drive.listener import address_of, bind, places_of
 from tunnel.observe.escapes import note_escape
 from tunnel.observe.events import ControlReady, EventSink, Warned
@@ -47,6 +47,7 @@ class Service:
 
 
 SERVICES: Final[tuple[Service, ...]] = (
+    Service("directory", publishing.run),
     Service("journal", applying.run),
     Service(checkpoints.NAME, checkpoints.run),
 )
@@ -90,7 +91,7 @@ async def _work(
         return Failure(DatabaseUnusable(describe(error_of(opened))))
     store = value_of(opened)
     try:
-        plane = Plane(store, settings.state, clock, entropy, NoFeed(), settings, Board(), events)
+        plane = Plane(store, settings.state, clock, entropy, FeedClient(settings.state), settings, Board(), events)
         door.turn_to(build_app(plane))
         await _hint_at_keys(plane)
         async with anyio.create_task_group() as group:

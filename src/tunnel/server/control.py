@@ -5,14 +5,14 @@ One question and one answer a connection, each a line of JSON.
 
 import asyncio
 import json
-import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from tunnel.core.base.outcome import Failure, Outcome, Success
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.drive.unix_place import listening_at, reachable
 
 CONTROL: Final = "control.sock"
 _LINE_BYTES_MAX: Final = 64 * 1024
@@ -60,7 +60,7 @@ async def answering(state: Path, answer: Answering) -> AsyncIterator[Outcome[Non
 def ask(state: Path, command: str, seconds: float) -> Outcome[Answer, str]:
     """The answer of the server that runs on a state directory; or why there is none. Waits, for so long at most."""
     try:
-        with _reachable(state) as path, socket.socket(socket.AF_UNIX) as asked:
+        with reachable(state, CONTROL) as path, socket.socket(socket.AF_UNIX) as asked:
             asked.settimeout(seconds)
             asked.connect(path)
             asked.sendall(json.dumps({"command": command}).encode() + b"\n")
@@ -95,27 +95,5 @@ def _bound(state: Path) -> socket.socket | str:
     found = ask(state, "ping", 1.0)
     if isinstance(found, Success):
         return f"a server with workers runs on it already; `tunnel reload --state {state}` renews that one"
-    made = socket.socket(socket.AF_UNIX)
-    try:
-        with _reachable(state) as path:
-            with suppress(FileNotFoundError):
-                Path(path).unlink()
-            made.bind(path)
-        (state / CONTROL).chmod(0o600)
-        made.listen(16)
-    except OSError as cause:
-        made.close()
-        return f"{state / CONTROL}: {cause.strerror or cause}"
-    made.settimeout(0)
-    return made
-
-
-@contextmanager
-def _reachable(state: Path) -> Iterator[str]:
-    """A path to the socket that is short enough: the system takes 107 bytes, and directories can be deep."""
-    descriptor = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        short = Path("/proc/self/fd") / str(descriptor)
-        yield str(short / CONTROL if short.exists() else state / CONTROL)
-    finally:
-        os.close(descriptor)
+    made = listening_at(state, CONTROL)
+    return value_of(made) if isinstance(made, Success) else error_of(made)

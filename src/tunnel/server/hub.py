@@ -25,6 +25,7 @@ from tunnel.ports import Clock, Entropy
 from tunnel.server.counting import NobodyCounts, UsageCounter
 from tunnel.server.gate import judge_all
 from tunnel.server.public_ports import NoPublicPorts, PublicPorts
+from tunnel.server.recent import Newsroom, Recent
 from tunnel.server.registry import LocalRegistry, Registry
 from tunnel.server.urls import Urls
 
@@ -190,7 +191,8 @@ class Hub:
         self.limits: Final = limits
         self.clock: Final = clock
         self.entropy: Final = entropy
-        self.events: Final = events
+        self.recent: Final = Recent()
+        self.events: Final[EventSink] = Newsroom(self.recent, events)
         self.loop: Final = loop
         self.buffer: Final = read_buffer()
         self.table: Final = RouteTable(limits)

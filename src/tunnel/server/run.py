@@ -15,6 +15,7 @@ from tunnel.drive.address import Address
 from tunnel.drive.callbacks import Callbacks
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.descriptors import connections_possible
+from tunnel.drive.feed import FEED, feeding
 from tunnel.drive.handover import Handovers
 from tunnel.drive.keylog import warning_of
 from tunnel.drive.listener import Listener, address_of, places_beside
@@ -24,10 +25,12 @@ from tunnel.server.certificates import Certificates, read_certificates
 from tunnel.server.doors import Doors, open_doors
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.entrance import Porch
+from tunnel.server.feed import HubFeed
 from tunnel.server.gate import Gate
 from tunnel.server.hub import Hub
 from tunnel.server.ledger import Books, keeping_books
 from tunnel.server.member import Mandate, Member
+from tunnel.server.merged_feed import feed_beside
 from tunnel.server.moving import ask_to_move
 from tunnel.server.public import PublicConnection
 from tunnel.server.settings import NO_PORTS, CertificateFiles, ServerSettings
@@ -199,12 +202,16 @@ async def _serve(
         gate = Gate(settings.state, hub, hub.clock, hub.events)
         gate.begin()
         member = None if mandate is None else Member(hub, mandate, stop, gate)
+        place, name = (settings.state, FEED) if mandate is None else feed_beside(mandate.crossing)
         try:
             if member is None or await member.join():
                 started = server.start(settings, certificates, doors, None if member is None else member.ports)
                 if not isinstance(started, Success):
                     return started
-                await _tend(settings, hub, certificates, gate, stop)
+                async with feeding(place, name, HubFeed(hub, gate)) as fed:
+                    if not isinstance(fed, Success):
+                        hub.events.emit(Warned(f"nobody can ask this server anything: {error_of(fed)}"))
+                    await _tend(settings, hub, certificates, gate, stop)
             if member is not None and member.is_retiring:
                 await server.hand_on()
             else:

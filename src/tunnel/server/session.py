@@ -42,7 +42,7 @@ class AgentSession:
         self._hub: Final = hub
         self._peer: Final = peer
         self._conversation: Final = ServerConversation(hub.limits, began_at)
-        self._began_at: Final = began_at
+        self.began_at: Final = began_at
         self._alarm: Final = Alarm(hub.loop, self)
         self._id = SessionId(0)
         """Nought until the registry has opened the session."""
@@ -50,7 +50,7 @@ class AgentSession:
         """Verified, while the registry is asked."""
         self.link: Final = Link(Role.SERVER, hub.limits, self, hub.loop, hub.buffer)
         self._control: StreamId | None = None
-        self._token: Token | None = None
+        self.token: Token | None = None
         self._leases: Final[dict[EndpointId, Lease]] = {}
         self._ports_wanted: Final[dict[EndpointId, int]] = {}
         """For each endpoint that was asked for and not answered yet."""
@@ -104,9 +104,9 @@ class AgentSession:
         self._hub.registry.drop(self._id)
         self._release_all()
         self._recognise()
-        token = self._token
+        token = self.token
         if token is not None and self._hub.end(self._id, token):
-            self._hub.events.emit(SessionEnded(self._id, reason, now - self._began_at))
+            self._hub.events.emit(SessionEnded(self._id, reason, now - self.began_at))
 
     def on_link_gone(self) -> None:
         """Nothing is left of it."""
@@ -149,7 +149,7 @@ class AgentSession:
 
     def open_for(self, lease: Lease, preface: StreamPreface, handler: StreamHandler) -> Outcome[VisitorStream, Problem]:
         """A stream for one visitor: authorised here and now, from the token that this session was opened with."""
-        token = self._token
+        token = self.token
         if token is None or not self._hub.table.is_current(lease) or lease.session != self._id:
             return Failure(AGENT_OFFLINE)
         allowed = permits(token, lease.kind, lease.name, self._hub.clock.unix())
@@ -182,7 +182,7 @@ class AgentSession:
 
     def judge(self, directory: Directory, now: Instant) -> None:
         """End, or give up the names that are another account's now; the agent is told why."""
-        token = self._token
+        token = self.token
         if token is None:
             return
         refused = refusal_of(directory, token)
@@ -234,7 +234,7 @@ class AgentSession:
 
     def on_alarm(self, now: Instant) -> Instant:
         """The handshake took too long, or the token's time is over."""
-        token = self._token
+        token = self.token
         if token is None:
             late = self._conversation.on_time(now)
             if not isinstance(late, Success):
@@ -259,7 +259,7 @@ class AgentSession:
             hub.registry.drop(session)
             return
         self._id = session
-        self._token = token
+        self.token = token
         self._recognise()
         hub.begin(session, self, token)
         if retired is not None:
@@ -308,7 +308,7 @@ class AgentSession:
             case Hello():
                 self._authenticate(event)
             case Expose():
-                token = self._token
+                token = self.token
                 if token is not None:
                     self._ports_wanted[event.endpoint] = event.port
                     self._hub.registry.expose(self._id, self, token, event)
@@ -362,7 +362,7 @@ class AgentSession:
     def _refuse(self, code: RefusalCode, detail: str) -> None:
         """Tell the agent why it is not served, or not any more."""
         self._conversation.refuse(code, detail)
-        if self._token is None:
+        if self.token is None:
             self._turn_away(code.name.lower().replace("_", "-"), detail)
         else:
             self._end(detail)
@@ -392,6 +392,6 @@ class AgentSession:
                 self._is_stuck = self.link.send(self._control, words) > self._hub.limits.stream_queue_bytes
 
     def _expiry(self, now: Instant) -> Instant:
-        token = self._token
+        token = self.token
         left = 60.0 if token is None else float(token.expiry - self._hub.clock.unix())
         return Instant(now + max(left, 1.0))

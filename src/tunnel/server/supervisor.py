@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import monotonic
 from typing import Final, final
 
@@ -19,6 +20,7 @@ from tunnel.core.cluster.messages import Message, WorkerId
 from tunnel.core.directory.directory import Directory
 from tunnel.drive import files
 from tunnel.drive.clock import SystemClock, SystemEntropy
+from tunnel.drive.feed import FEED, feeding
 from tunnel.observe.events import (
     Event,
     EventSink,
@@ -30,6 +32,7 @@ from tunnel.observe.events import (
     SessionEnded,
     SessionOpened,
     ShuttingDown,
+    Warned,
     WorkerEnded,
     WorkerStarted,
 )
@@ -39,6 +42,7 @@ from tunnel.server.doors import Doors
 from tunnel.server.end import ServerEnd, StateUnusable, WorkersUnable
 from tunnel.server.gate import Gate
 from tunnel.server.ledger import WORKER_GONE, keeping_books
+from tunnel.server.merged_feed import MergedFeed, feed_of_worker
 from tunnel.server.process import WorkerProcess
 from tunnel.server.settings import ServerSettings, changed_fields
 from tunnel.server.slots import Slots, open_slots
@@ -81,6 +85,7 @@ class Supervisor:
         self._reloading: Final = asyncio.Lock()
         self._ready: ServerReady | None = None
         self.gate: Final = Gate(settings.state, self, self._clock, events)
+        self.feed: Final = MergedFeed(self.gate, self._feeds)
 
     # Getters.
 
@@ -212,6 +217,13 @@ class Supervisor:
         await self._crew.all_ended()
         self._crew.close()
 
+    def warn(self, text: str) -> None:
+        """Tell the operator."""
+        self._events.emit(Warned(text))
+
+    def _feeds(self) -> list[Path]:
+        return [feed_of_worker(worker.path) for worker in self.workers]
+
     def learn(self, directory: Directory, now: Instant) -> None:
         """Decide by this directory from now on, and let all workers look at it."""
         self._crew.registry.learn(directory)
@@ -328,7 +340,9 @@ async def _supervise(
             started = await supervisor.start()
             if not isinstance(started, Success):
                 return started
-            async with anyio.create_task_group() as group:
+            async with feeding(settings.state, FEED, supervisor.feed) as fed, anyio.create_task_group() as group:
+                if not isinstance(fed, Success):
+                    supervisor.warn(f"nobody can ask this server anything: {error_of(fed)}")
                 group.start_soon(supervisor.reload_when, again)
                 await supervisor.tend(stop)
                 group.cancel_scope.cancel()

@@ -1,0 +1,236 @@
+"""The gate of a running server: what a directory says holds at once, for live sessions, too, over real sockets.
+
+The directory is written and pushed as the control process does it. Times are measured and printed, and bounded by
+patience alone.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from time import monotonic, time
+from typing import Final
+
+import pytest
+from tests.support.shell_cluster import cluster
+from tests.support.shell_local import hello, serving
+from tests.support.shell_visitor import fetched
+from tests.support.shell_world import PATIENCE, world
+
+from tunnel.agent.end import NameDenied, NotAuthorised
+from tunnel.core.base.ids import Label, UnixSeconds
+from tunnel.core.base.outcome import Failure, Success, error_of, value_of
+from tunnel.core.directory.directory import AccountFacts, Directory, Quota
+from tunnel.core.directory.month import month_of
+from tunnel.core.token.token import AccountId, TokenId
+from tunnel.drive.directory_file import BEFORE, DIRECTORY, publish_directory
+from tunnel.drive.feed import FeedClient
+from tunnel.observe.events import LinkRefused, NameReleased, SessionEnded, Warned
+
+pytestmark = pytest.mark.anyio
+
+MINE, OTHER = AccountId(b"a" * 16), AccountId(b"b" * 16)
+TOKEN: Final = TokenId(b"1" * 16)
+MADE: Final = UnixSeconds(1_790_000_000)
+REVOKED: Final = Directory(1, MADE, revoked=frozenset({TOKEN}))
+SUSPENDED: Final = Directory(1, MADE, accounts={MINE: AccountFacts(MINE, is_suspended=True)})
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state directory of its own: what is published in it stays there."""
+    return tmp_path / "state"
+
+
+def published(state: Path, directory: Directory) -> None:
+    """Written as the control process writes it."""
+    state.mkdir(mode=0o700, exist_ok=True)
+    done = publish_directory(state, directory)
+    assert isinstance(done, Success), done
+
+
+async def pushed(state: Path, directory: Directory) -> dict[str, object]:
+    """Written, and told over the feed."""
+    published(state, directory)
+    told = await FeedClient(state).ask("directory")
+    assert isinstance(told, Success), told
+    return value_of(told)
+
+
+@pytest.mark.shows("GATE-CUT-002", "GATE-CUT-003")
+@pytest.mark.parametrize(
+    ("directory", "code"), [(REVOKED, "revoked"), (SUSPENDED, "suspended")], ids=["revoked", "suspended"]
+)
+async def test_a_push_ends_a_live_session_and_its_agent_does_not_come_back(
+    state: Path, directory: Directory, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with (
+        serving(hello) as service,
+        world(state) as running,
+        running.agent(service.address, "other", token=running.token(account=OTHER)),
+    ):
+        token = running.token(token_id=TOKEN)
+        async with running.agent(service.address, token=token) as agent:
+            assert (await fetched(running)).status == 200
+            begun = monotonic()
+            await pushed(state, directory)
+            ended = await agent.end()
+            with capsys.disabled():
+                sys.stdout.write(f"  {code}: ended {(monotonic() - begun) * 1000:.1f} ms after the push\n")
+        assert isinstance(ended, Failure)
+        end = error_of(ended)
+        assert isinstance(end, NotAuthorised)
+        assert end.code == code
+        assert (await running.log.next(SessionEnded)).reason == end.detail
+        assert (await fetched(running)).status == 503
+        async with running.agent(service.address, token=token, is_ready=False) as again:
+            assert isinstance(await again.end(), Failure)
+        assert (await running.log.next(LinkRefused)).code == code
+        assert (await fetched(running, name="other")).status == 200
+
+
+@pytest.mark.shows("GATE-CUT-002", "GATE-WORK-001")
+async def test_a_push_reaches_every_worker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async with serving(hello) as service, cluster(tmp_path, 2) as running:
+        here = running.world
+        async with asyncio.TaskGroup() as tasks:
+            ready = asyncio.Event()
+
+            async def one(number: int) -> None:
+                token = here.token(token_id=TOKEN)
+                async with here.agent(service.address, f"n{number}", token=token) as agent:
+                    counted.append(number)
+                    if len(counted) == AGENTS:
+                        ready.set()
+                    ends.append(await agent.end())
+
+            counted: list[int] = []
+            ends: list[object] = []
+            for number in range(AGENTS):
+                tasks.create_task(one(number))
+            async with asyncio.timeout(PATIENCE):
+                await ready.wait()
+            told = await FeedClient(here.state).ask("sessions")
+            assert isinstance(told, Success)
+            sessions = value_of(told)
+            assert sessions["workers"] == 2
+            items = sessions["items"]
+            assert isinstance(items, list)
+            assert len(items) == AGENTS
+            begun = monotonic()
+            await pushed(here.state, REVOKED)
+        with capsys.disabled():
+            sys.stdout.write(f"  {AGENTS} agents of two workers ended after {(monotonic() - begun) * 1000:.1f} ms\n")
+        assert len(ends) == AGENTS
+        assert all(isinstance(end, Failure) for end in ends)
+        async with here.agent(service.address, token=here.token(token_id=TOKEN), is_ready=False) as again:
+            assert isinstance(await again.end(), Failure)
+
+
+AGENTS: Final = 6
+
+
+@pytest.mark.shows("GATE-NAME-003")
+async def test_a_name_that_is_reserved_while_another_account_has_it_is_taken_away(state: Path) -> None:
+    async with serving(hello) as service, world(state) as running:
+        async with running.agent(service.address, token=running.token(account=OTHER)) as agent:
+            await pushed(state, Directory(1, MADE, names={Label("demo"): MINE}))
+            ended = await agent.end()
+            assert isinstance(ended, Failure)
+            assert isinstance(error_of(ended), NameDenied)
+            await running.log.next(NameReleased)
+        async with running.agent(service.address, token=running.token(account=MINE)):
+            assert (await fetched(running)).status == 200
+        async with running.agent(service.address, token=running.token(account=OTHER), is_ready=False) as refused:
+            assert isinstance(await refused.end(), Failure)
+
+
+@pytest.mark.shows("GATE-FILE-003")
+async def test_what_was_told_before_holds_from_the_first_moment(state: Path) -> None:
+    published(state, REVOKED)
+    async with serving(hello) as service, world(state) as running:
+        async with running.agent(service.address, token=running.token(token_id=TOKEN), is_ready=False) as agent:
+            assert isinstance(await agent.end(), Failure)
+        health = await FeedClient(state).ask("health")
+        assert isinstance(health, Success)
+        told = value_of(health)["directory"]
+        assert isinstance(told, dict)
+        assert (told["number"], told["made_at"], told["revoked"], told["trouble"]) == (1, MADE, 1, "")
+
+
+@pytest.mark.shows("GATE-FILE-004")
+async def test_a_damaged_file_changes_nothing_for_who_knows_better(state: Path) -> None:
+    async with serving(hello) as service, world(state) as running:
+        await pushed(state, REVOKED)
+        (state / DIRECTORY).write_bytes(b"tnldir1\n and nothing more")
+        told = await FeedClient(state).ask("directory")
+        assert isinstance(told, Success)
+        assert value_of(told)["taken"] is False
+        assert "cannot be right" in str(value_of(told)["trouble"])
+        assert "what was known stays" in (await running.log.next(Warned)).message
+        async with running.agent(service.address, token=running.token(token_id=TOKEN), is_ready=False) as agent:
+            assert isinstance(await agent.end(), Failure)
+        await pushed(state, Directory(2, MADE))
+        async with running.agent(service.address, token=running.token(token_id=TOKEN)):
+            assert (await fetched(running)).status == 200
+
+
+@pytest.mark.shows("GATE-FILE-004")
+async def test_who_begins_with_a_damaged_file_takes_the_one_before(state: Path) -> None:
+    published(state, REVOKED)
+    published(state, Directory(2, MADE, revoked=frozenset({TOKEN, TokenId(b"2" * 16)})))
+    (state / DIRECTORY).write_bytes(b"")
+    async with serving(hello) as service, world(state) as running:
+        async with running.agent(service.address, token=running.token(token_id=TOKEN), is_ready=False) as agent:
+            assert isinstance(await agent.end(), Failure)
+        assert any(BEFORE in event.message for event in running.log.all(Warned))
+
+
+@pytest.mark.shows("GATE-FILE-004")
+async def test_with_both_files_damaged_tokens_alone_decide_and_that_is_said(state: Path) -> None:
+    published(state, REVOKED)
+    for name in (DIRECTORY, BEFORE):
+        (state / name).write_bytes(b"?")
+    async with serving(hello) as service, world(state) as running:
+        assert any("tokens alone decide" in event.message for event in running.log.all(Warned))
+        async with running.agent(service.address, token=running.token(token_id=TOKEN)) as agent:
+            await pushed(state, REVOKED)
+            assert isinstance(await agent.end(), Failure)
+
+
+@pytest.mark.shows("GATE-TELL-002")
+async def test_a_flood_of_pushes_comes_to_the_last(state: Path) -> None:
+    async with serving(hello) as service, world(state) as running, running.agent(service.address) as agent:
+        for number in range(1, 40):
+            published(state, Directory(number, MADE, revoked=frozenset({TokenId(bytes([number]) * 16)})))
+            if number % 4 == 0:
+                asked = [FeedClient(state).ask("directory") for _ in range(8)]
+                assert all(isinstance(told, Success) for told in await asyncio.gather(*asked))
+        last = await FeedClient(state).ask("directory")
+        assert isinstance(last, Success)
+        assert value_of(last)["number"] == 39
+        assert (await fetched(running)).status == 200
+        assert not agent.task.done()
+
+
+@pytest.mark.shows("GATE-TELL-003")
+async def test_a_push_that_nobody_heard_is_made_good_by_a_look(state: Path) -> None:
+    async with (
+        serving(hello) as service,
+        world(state) as running,
+        running.agent(service.address, token=running.token(token_id=TOKEN)) as agent,
+    ):
+        published(state, REVOKED)
+        assert isinstance(await agent.end(), Failure)
+
+
+@pytest.mark.shows("GATE-QUOTA-001", "GATE-QUOTA-002")
+async def test_a_plan_bounds_endpoints_and_requests(state: Path) -> None:
+    now = UnixSeconds(int(time()))
+    facts = AccountFacts(MINE, quota=Quota(endpoints_max=1, requests_month=10), requests_used=8)
+    published(state, Directory(1, now, month_of(now), accounts={MINE: facts}))
+    async with serving(hello) as service, world(state) as running, running.agent(service.address):
+        async with running.agent(service.address, "second", is_ready=False) as second:
+            assert isinstance(await second.end(), Failure)
+        answers = [await fetched(running) for _ in range(4)]
+        assert [answer.status for answer in answers] == [200, 200, 402, 402]
+        assert b"requests-used-up" in answers[-1].body
