@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(
 def demo_url() -> Iterator[str]:
     """The URL of a running demo, which ends with the module."""
     code = "from tunnel.cli.main import main; main()"
-    command = [sys.executable, "-u", "-c", code, "demo", "--public", "127.0.0.1:0"]
+    command = [sys.executable, "-u", "-c", code, "demo", "--public", "127.0.0.1:0", "--api", "none"]
     with subprocess.Popen(  # noqa: S603 - our own program
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
     ) as process:

@@ -24,6 +24,7 @@ from tunnel.cli.demo import END_SECONDS, GRACE_SECONDS
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.lines import CLOSE_SECONDS
 from tunnel.cli.main import run
+from tunnel.cli.places import ApiPlace
 from tunnel.core.base.outcome import Success
 from tunnel.drive.address import Address
 from tunnel.observe.events import AgentReady, Event, Warned
@@ -36,6 +37,9 @@ Process = subprocess.Popen[str]
 
 def command_of(arguments: list[str]) -> list[str]:
     return [sys.executable, "-c", "from tunnel.cli.main import main; main()", *arguments]
+
+
+DEMO: Final = ("demo", "--public", "127.0.0.1:0", "--api", "none")
 
 
 @contextmanager
@@ -132,7 +136,7 @@ def agent(ready: dict[str, object], tmp_path: Path, token: Path, name: str = "de
 
 @pytest.mark.shows("OPS-DEMO-001", "OPS-CLI-006")
 def test_the_demo_answers_and_leaves_nothing(tmp_path: Path) -> None:
-    with running(["demo", "--public", "127.0.0.1:0", "--output", "json"], tmp_path / "scratch") as process:
+    with running([*DEMO, "--output", "json"], tmp_path / "scratch") as process:
         ready = first_line(process)
         assert list(ready)[:2] == ["event", "url"]
         assert ready["event"] == "ready"
@@ -156,7 +160,7 @@ def test_the_demo_answers_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.shows("OPS-DEMO-002", "OPS-CLI-009")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_endless_response_does_not_hold_the_demo(tmp_path: Path, number: signal.Signals) -> None:
-    with running(["demo", "--public", "127.0.0.1:0", "--output", "json"], tmp_path / "scratch") as process:
+    with running([*DEMO, "--output", "json"], tmp_path / "scratch") as process:
         ready = first_line(process)
         connection = http.client.HTTPConnection("127.0.0.1", int(port_of(ready["url"])), timeout=PATIENCE)
         connection.request("GET", "/events", headers={"Host": host_of(ready["url"])})
@@ -178,9 +182,9 @@ def test_the_demo_s_own_deadlines_add_up_to_less_than_a_second() -> None:
 
 @pytest.mark.shows("OPS-DEMO-001")
 def test_the_demo_exposes_another_service(tmp_path: Path) -> None:
-    with running(["demo", "--public", "127.0.0.1:0", "--output", "json"], tmp_path / "a") as inner:
+    with running([*DEMO, "--output", "json"], tmp_path / "a") as inner:
         target = f"127.0.0.1:{port_of(first_line(inner)['url'])}"
-        arguments = ["demo", "--local", target, "--public", "127.0.0.1:0", "--output", "json"]
+        arguments = [*DEMO, "--local", target, "--output", "json"]
         with running(arguments, tmp_path / "b") as outer:
             url = first_line(outer)["url"]
             status, body = fetched(f"127.0.0.1:{port_of(url)}", host_of(url))
@@ -197,7 +201,7 @@ def test_a_port_that_was_asked_for_is_used_or_refused(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         public = f"127.0.0.1:{taken.getsockname()[1]}"
-        code, out, err = finished(["demo", "--public", public], tmp_path / "scratch")
+        code, out, err = finished(["demo", "--public", public, "--api", "none"], tmp_path / "scratch")
     assert code == ExitCode.NETWORK
     assert out == ""
     assert f"cannot listen on {public}" in err
@@ -228,7 +232,7 @@ def test_a_taken_default_port_is_said_and_the_next_is_used(monkeypatch: pytest.M
         monkeypatch.setattr(demo, "DEFAULT_PUBLIC", default)
         stop = asyncio.Event()
         told = Told(stop)
-        assert await demo.run_demo(demo.DemoSettings(None, None), told, stop) == Success(None)
+        assert await demo.run_demo(demo.DemoSettings(None, None, ApiPlace(None)), told, stop) == Success(None)
         return told
 
     with socket.socket() as taken:
@@ -341,7 +345,7 @@ def test_a_second_signal_cuts_off(tmp_path: Path) -> None:
         "none",
     ]
     with (
-        running(["demo", "--public", "127.0.0.1:0", "--output", "json"], tmp_path / "a") as site,
+        running([*DEMO, "--output", "json"], tmp_path / "a") as site,
         running([*arguments, "--state", str(tmp_path / "s"), "--output", "json"], tmp_path / "b") as process,
     ):
         ready, site_url = first_line(process), first_line(site)["url"]

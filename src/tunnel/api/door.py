@@ -53,10 +53,13 @@ class Door:
         self._is_private: Final = is_this_machine(listens_at)
         self._entropy: Final = SystemEntropy()
         self._inner: ASGIApp = _absent
+        self.is_open: Final = asyncio.Event()
+        """Set once there is something behind it."""
 
     def turn_to(self, inner: ASGIApp) -> None:
         """Answer with this application from the next request on."""
         self._inner = inner
+        self.is_open.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -121,13 +121,20 @@ async def _listen(settings: ControlSettings, door: Door, events: EventSink, stop
         if isinstance(bound, Success):
             sockets = value_of(bound)
             at = address_of(sockets, settings.api.host)
-            events.emit(ControlReady(f"http://{at}/"))
-            await serve_application(door, sockets, stop)
+            async with anyio.create_task_group() as group:
+                group.start_soon(_tell_ready, door, ControlReady(f"http://{at}/"), events)
+                await serve_application(door, sockets, stop)
+                group.cancel_scope.cancel()
             return
         if error_of(bound) != told:
             told = error_of(bound)
             events.emit(Warned(f"the API cannot listen on {settings.api}, and goes on trying: {told}"))
         await _wait(stop, pauses.next())
+
+
+async def _tell_ready(door: Door, ready: ControlReady, events: EventSink) -> None:
+    await door.is_open.wait()
+    events.emit(ready)
 
 
 async def _bound(at: Address) -> Outcome[list[socket.socket], str]:

@@ -53,6 +53,7 @@ _TRUST_PROXY: Final = (
     "connections from such addresses begin with a PROXY protocol header, which says who the visitor is (repeatable)"
 )
 _API: Final = "where API and dashboard answer (default 127.0.0.1:7480); none: there are none, and no database"
+_DEMO_API: Final = "where dashboard and API answer (default 127.0.0.1:7480, or the next free port)"
 _DATABASE: Final = "postgresql://USER@HOST/NAME, or sqlite:FILE (default: a file in the state directory)"
 _AUDIT_KEY: Final = "trust this public key: 64 hexadecimal digits, or a file that holds them; again for more keys"
 _POOL: Final = "share the name with other agents of the account that say --pool, too; requests go to the least busy"
@@ -120,7 +121,7 @@ def read_arguments(arguments: Sequence[str]) -> Command:
     output = Output(is_json=typed.output == "json", is_quiet=typed.quiet)
     match typed.command:
         case "demo":
-            return DemoCommand(typed.local, typed.public, output)
+            return DemoCommand(typed.local, typed.public, output, typed.api)
         case "server":
             places = (typed.domain, typed.public, typed.agents, typed.state)
             certificates = (tuple(typed.cert or ()), tuple(typed.key or ()))
@@ -243,6 +244,7 @@ def _add_demo(commands: "_SubParsersAction[_Parser]") -> None:
     demo.add_argument(
         "--public", metavar="HOST:PORT", help="where visitors come (default 127.0.0.1:8080, or the next free port)"
     )
+    demo.add_argument("--api", metavar="HOST:PORT|none", help=_DEMO_API)
     _add_output(demo)
 
 

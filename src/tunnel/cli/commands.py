@@ -27,6 +27,7 @@ class DemoCommand:
     local: str | None
     public: str | None
     output: Output
+    api: str | None = None
 
 
 @final

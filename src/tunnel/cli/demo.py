@@ -17,12 +17,15 @@ import anyio
 from tunnel.agent.end import AgentEnd
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings, LocalService
+from tunnel.api.settings import DEFAULT_API
 from tunnel.cli.commands import DEFAULT_ACCOUNT, DemoCommand, MintCommand
 from tunnel.cli.exits import ExitCode
-from tunnel.cli.places import listener_of, target_of
+from tunnel.cli.first_key import first_key
+from tunnel.cli.places import ApiPlace, api_of, listener_of, target_of
 from tunnel.cli.problems import BadArgument, Problem, describe_all
 from tunnel.cli.report import refuse
 from tunnel.cli.running import Screen, run_on_screen
+from tunnel.cli.settings import CONTROL_PROGRAM
 from tunnel.cli.tokens import mint
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
@@ -30,9 +33,13 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.core.link.messages import Keep
 from tunnel.demo.site import Site, start_site
 from tunnel.drive.address import Address
+from tunnel.drive.listener import bind, places_of
 from tunnel.observe.events import (
     AgentReady,
+    ControlEnded,
+    ControlReady,
     Event,
+    EventSink,
     ExchangeDone,
     LinkLost,
     LocalUnreachable,
@@ -42,8 +49,9 @@ from tunnel.observe.events import (
 )
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable
 from tunnel.server.run import serve
-from tunnel.server.settings import ServerSettings
+from tunnel.server.settings import ControlChoice, ServerSettings
 from tunnel.server.state import AUTHORITY
+from tunnel.server.steward import attended
 
 NAME: Final = "demo"
 DOMAIN: Final = "localhost"
@@ -62,10 +70,14 @@ DemoEnd: TypeAlias = AgentEnd | ServerEnd
 @final
 @dataclass(frozen=True, slots=True)
 class DemoSettings:
-    """What to expose (None: the sample site) and where visitors come (None: port 8080, or the next that is free)."""
+    """What to expose (None: the sample site) and where visitors come (None: port 8080, or the next that is free).
+
+    `api` None is port 7480, or the next that is free; a place without address is no dashboard.
+    """
 
     local: LocalService | None
     public: Address | None
+    api: ApiPlace | None = None
 
 
 def start_demo(command: DemoCommand, environment: Mapping[str, str]) -> ExitCode:
@@ -73,7 +85,8 @@ def start_demo(command: DemoCommand, environment: Mapping[str, str]) -> ExitCode
     problems: list[Problem] = []
     local = None if command.local is None else target_of(command.local)
     public = None if command.public is None else listener_of(command.public)
-    for flag, read in (("--local", local), ("--public", public)):
+    api = None if command.api is None else api_of(command.api)
+    for flag, read in (("--local", local), ("--public", public), ("--api", api)):
         if read is not None and not isinstance(read, Success):
             problems.append(BadArgument(flag, error_of(read).seen, error_of(read).wanted))
     if problems:
@@ -81,6 +94,7 @@ def start_demo(command: DemoCommand, environment: Mapping[str, str]) -> ExitCode
     settings = DemoSettings(
         value_of(local) if isinstance(local, Success) else None,
         value_of(public) if isinstance(public, Success) else None,
+        value_of(api) if isinstance(api, Success) else None,
     )
     return run_on_screen(lambda screen, stop: run_demo(settings, screen, stop), command.output, environment)
 
@@ -152,15 +166,31 @@ class _Demo:
     async def _run_server(self) -> None:
         wanted = self._settings.public or DEFAULT_PUBLIC
         ports = PORTS_TRIED if self._settings.public is None else 1
+        control, key = await self._dashboard()
         for port in range(wanted.port, wanted.port + ports):
             public = Address(wanted.host, port)
-            ended = await serve(
-                self._server_settings(public), _ServerView(self._screen, self._server_ready), self._stop
-            )
+            settings, view = self._server_settings(public), _ServerView(self._screen, self._server_ready, key)
+
+            async def served(events: EventSink, settings: ServerSettings = settings) -> Outcome[None, ServerEnd]:
+                return await serve(settings, events, self._stop)
+
+            ended = await attended(served, control, self._state, view)
             if isinstance(ended, Success) or not _is_taken(error_of(ended), public) or port == wanted.port + ports - 1:
                 self._end_with(ended)
                 return
             self._screen.emit(Warned(f"{public} is taken; trying port {port + 1}"))
+
+    async def _dashboard(self) -> tuple[ControlChoice | None, str]:
+        """Where the dashboard is to be, and the key that opens it; without a database there is none."""
+        wanted = self._settings.api
+        if wanted is not None and wanted.address is None:
+            return None, ""
+        made = await first_key(self._state, UnixSeconds(int(time.time())))
+        if not isinstance(made, Success):
+            self._screen.emit(Warned(f"there is no dashboard: {error_of(made)}"))
+            return None, ""
+        place = await _first_free(DEFAULT_API) if wanted is None else wanted.address
+        return None if place is None else ControlChoice(place, "", CONTROL_PROGRAM), value_of(made)
 
     async def _run_agent(self) -> None:
         ready = await self._server_ready
@@ -211,15 +241,18 @@ class _Demo:
 class _ServerView:
     """What a visitor of the demo wants to know of the server: requests and warnings."""
 
-    def __init__(self, screen: Screen, ready: "asyncio.Future[ServerReady | None]") -> None:
+    def __init__(self, screen: Screen, ready: "asyncio.Future[ServerReady | None]", key: str) -> None:
         self._screen = screen
+        self._key = key
         self._ready = ready
 
     def emit(self, event: Event) -> None:
         """Show or use one event of the server."""
         if isinstance(event, ServerReady) and not self._ready.done():
             self._ready.set_result(event)
-        elif isinstance(event, (ExchangeDone, Warned, ShuttingDown)):
+        elif isinstance(event, ControlReady):
+            self._screen.hint(f"dashboard: {event.url}  key: {self._key}")
+        elif isinstance(event, (ExchangeDone, Warned, ShuttingDown, ControlEnded)):
             self._screen.emit(event)
 
 
@@ -240,6 +273,18 @@ class _AgentView:
             self._is_told = True
             host = urlsplit(event.url).netloc
             self._screen.hint(f"curl -H 'Host: {host}' http://{self._server.public}/")
+
+
+async def _first_free(wanted: Address) -> Address | None:
+    """The address, or the same with the next port at which nobody listens; None when there is none near."""
+    places = await places_of(wanted)
+    for port in range(wanted.port, wanted.port + PORTS_TRIED):
+        bound = bind(value_of(places), port) if isinstance(places, Success) else places
+        if isinstance(bound, Success):
+            for each in value_of(bound):
+                each.close()
+            return Address(wanted.host, port)
+    return None
 
 
 def _is_taken(end: ServerEnd, public: Address) -> bool:

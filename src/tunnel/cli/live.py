@@ -54,8 +54,8 @@ def picture(title: str, status: Status, *, is_quiet: bool) -> Group:
     head.add_row(Text("link"), _link_text(status.link))
     if status.url:
         head.add_row(Text("url"), Text(printable(status.url), style="bold cyan"))
-    if status.hint:
-        head.add_row(Text("try"), Text(printable(status.hint)))
+    for number, hint in enumerate(status.hints):
+        head.add_row(Text("" if number else "try"), Text(printable(hint)))
     if status.agents is not None:
         head.add_row(Text("agents"), Text(str(status.agents)))
     if status.names:

@@ -19,6 +19,7 @@ from tunnel.observe.events import (
 )
 
 REQUESTS_SHOWN: Final = 10
+HINTS_SHOWN: Final = 3
 NOTES_SHOWN: Final = 3
 
 
@@ -74,7 +75,7 @@ class Status:
     failures: int = 0
     newest: tuple[ExchangeDone, ...] = ()
     notes: tuple[str, ...] = ()
-    hint: str = ""
+    hints: tuple[str, ...] = ()
 
 
 def after(status: Status, event: Event) -> Status:
@@ -117,8 +118,8 @@ def _after_request(status: Status, event: ExchangeDone) -> Status:
 
 
 def after_hint(status: Status, text: str) -> Status:
-    """The status with a hint that a person can use."""
-    return replace(status, hint=text)
+    """The status with one more hint that a person can use."""
+    return replace(status, hints=(*status.hints, text)[-HINTS_SHOWN:])
 
 
 def at_end(status: Status) -> Status:
