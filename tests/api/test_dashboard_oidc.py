@@ -16,13 +16,13 @@ from tunnel.api.pages.oidc import (
     FlowUnknown,
     OidcClient,
     OidcError,
-    OidcSettings,
     Person,
     ProviderAway,
     ProviderRefused,
     TokenUnfit,
     describe,
 )
+from tunnel.api.pages.settings import OidcSettings
 from tunnel.core.base.ids import Instant, UnixSeconds
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.drive.clock import SystemClock

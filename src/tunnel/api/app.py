@@ -11,6 +11,10 @@ from typing_extensions import override
 
 from tunnel import __version__
 from tunnel.api.actor import request_id_of
+from tunnel.api.pages.doors import trouble_page
+from tunnel.api.pages.mount import NO_SETTINGS, desk_of, page_routes
+from tunnel.api.pages.settings import DashboardSettings
+from tunnel.api.pages.visit import NOT_FOUND as NO_PAGE
 from tunnel.api.plane import Plane
 from tunnel.api.problems import (
     INTERNAL,
@@ -24,6 +28,7 @@ from tunnel.api.problems import (
 from tunnel.api.routes import accounts, audit, keys, members, names, readiness, tokens, usage
 from tunnel.api.scoped import Admission
 from tunnel.core.base.problem import Hop, Problem
+from tunnel.core.relay.answer import wants_page
 from tunnel.observe.escapes import note_escape
 
 PREFIX: Final = "/api/v1"
@@ -59,14 +64,15 @@ class ControlApi(FastAPI):
         return self.openapi_schema
 
 
-def build_app(plane: Plane) -> ControlApi:
-    """The application over one plane; it is called through a `Door`."""
+def build_app(plane: Plane, dashboard: DashboardSettings = NO_SETTINGS) -> ControlApi:
+    """The application over one plane, with its dashboard; it is called through a `Door`."""
     app = ControlApi(docs_url=None, redoc_url=None, openapi_url=f"{PREFIX}/openapi.json", redirect_slashes=False)
     app.state.plane = plane
     app.state.admission = Admission(plane)
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX, responses=_RESPONSES)
     app.include_router(readiness.router)
+    app.router.routes.extend(page_routes(desk_of(plane, dashboard)))
     app.add_exception_handler(RequestValidationError, _on_not_valid)
     app.add_exception_handler(HTTPException, _on_refused)
     app.add_exception_handler(Exception, _on_escape)
@@ -85,10 +91,17 @@ async def _on_not_valid(request: Request, cause: Exception) -> Response:
 async def _on_refused(request: Request, cause: Exception) -> Response:
     """What the framework refuses by itself: no such path, no such method."""
     status = cause.status_code if isinstance(cause, HTTPException) else INTERNAL.status
+    if status == _NOT_FOUND and not request.url.path.startswith("/api/") and _is_read(request):
+        return trouble_page(NO_PAGE, None)
     headers = cause.headers if isinstance(cause, HTTPException) else None
     known = {_NOT_FOUND: NO_SUCH_PLACE, _METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED, NOT_JSON.status: NOT_JSON}
     unknown = Problem("refused", status, Hop.CONTROL, "The request was refused", "")
     return ProblemAnswer(known.get(status, unknown), "", request_id_of(request), headers=headers)
+
+
+def _is_read(request: Request) -> bool:
+    """Whether a person asks, who has more of a page than of a problem."""
+    return any(wants_page(value.encode("latin-1", "replace")) for value in request.headers.getlist("accept"))
 
 
 async def _on_escape(request: Request, cause: Exception) -> Response:

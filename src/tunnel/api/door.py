@@ -55,6 +55,11 @@ class Door:
         self._inner: ASGIApp = _absent
         self.is_open: Final = asyncio.Event()
         """Set once there is something behind it."""
+        self._name = ""
+
+    def answer_to(self, name: str) -> None:
+        """Take this host too, under which a proxy of the operator's brings visitors here; "" is none."""
+        self._name = name
 
     def turn_to(self, inner: ASGIApp) -> None:
         """Answer with this application from the next request on."""
@@ -89,7 +94,10 @@ class Door:
             return None
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         found = _HOST.fullmatch(hosts[0].decode("latin-1").lower()) if len(hosts) == 1 else None
-        return None if found is not None and is_this_machine(found[1].strip("[]")) else WRONG_HOST
+        if found is None:
+            return WRONG_HOST
+        host = found[1].strip("[]")
+        return None if is_this_machine(host) or (self._name and host == self._name) else WRONG_HOST
 
 
 def is_this_machine(host: str) -> bool:

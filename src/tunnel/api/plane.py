@@ -1,11 +1,12 @@
 """All that the control process knows, handed to each of its parts as one value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
 from tunnel.api.board import Board
 from tunnel.api.feeding import Feed
+from tunnel.api.pages.traffic import Traffic
 from tunnel.api.settings import ControlSettings
 from tunnel.observe.events import EventSink
 from tunnel.ports import Clock, Entropy
@@ -25,3 +26,4 @@ class Plane:
     settings: ControlSettings
     board: Board
     events: EventSink
+    traffic: Traffic = field(default_factory=Traffic)

@@ -17,6 +17,8 @@ from tunnel.api.app import build_app
 from tunnel.api.board import Board
 from tunnel.api.door import Door
 from tunnel.api.listening import serve_application
+from tunnel.api.pages import sampling
+from tunnel.api.pages.settings import DashboardSettings, dashboard_settings
 from tunnel.api.plane import Plane
 from tunnel.api.settings import ControlSettings
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
@@ -50,6 +52,7 @@ SERVICES: Final[tuple[Service, ...]] = (
     Service("directory", publishing.run),
     Service("journal", applying.run),
     Service(checkpoints.NAME, checkpoints.run),
+    Service("traffic", sampling.run),
 )
 """Every service beside the API."""
 
@@ -92,7 +95,9 @@ async def _work(
     store = value_of(opened)
     try:
         plane = Plane(store, settings.state, clock, entropy, FeedClient(settings.state), settings, Board(), events)
-        door.turn_to(build_app(plane))
+        dashboard = _dashboard(plane)
+        door.answer_to(dashboard.host)
+        door.turn_to(build_app(plane, dashboard))
         await _hint_at_keys(plane)
         async with anyio.create_task_group() as group:
             for service in services:
@@ -103,6 +108,15 @@ async def _work(
         with anyio.CancelScope(shield=True):
             await store.close()
     return Success(None)
+
+
+def _dashboard(plane: Plane) -> DashboardSettings:
+    """What the operator decided about the dashboard; what cannot be read is said, and decides nothing."""
+    told = dashboard_settings(plane.state)
+    if isinstance(told, Success):
+        return value_of(told)
+    plane.events.emit(Warned(str(error_of(told))))
+    return DashboardSettings()
 
 
 async def _hint_at_keys(plane: Plane) -> None:

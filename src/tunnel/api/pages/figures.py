@@ -1,6 +1,7 @@
 """Numbers, sizes and moments as the pages write them; pure, total, and the same on every page."""
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.token.moments import duration_text, moment_text
@@ -11,6 +12,10 @@ _TEN: Final = 10
 _HUNDRED: Final = 100
 ID_CHARS_SHOWN: Final = 8
 """How much of a long identifier a table shows; the whole of it stands in the title and on the page of its own."""
+
+
+Words: TypeAlias = Callable[[int], str]
+"""How a whole number of something is written."""
 
 
 def count(number: int) -> str:
@@ -42,6 +47,8 @@ def rate(per_second: float) -> str:
 
 def milliseconds(amount: float) -> str:
     """`0.4 ms`, `12 ms`, `3.4 s`: a latency in the unit that a person would say."""
+    if amount <= 0:
+        return "0 ms"
     if amount >= _KILO:
         return f"{amount / _KILO:.1f} s"
     return f"{amount:.1f} ms" if amount < _TEN else f"{amount:.0f} ms"

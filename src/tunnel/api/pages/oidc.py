@@ -18,9 +18,9 @@ from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
-from typing_extensions import override
 
 from tunnel.api.pages.cookies import digest_of, new_id
+from tunnel.api.pages.settings import OidcSettings
 from tunnel.core.base.ids import Instant, UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 
@@ -36,21 +36,6 @@ PATIENCE_SECONDS: Final = 10.0
 LEEWAY_SECONDS: Final = 60
 """How far the provider's clock may be from ours."""
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class OidcSettings:
-    """One provider, and who we are to it; without a secret we are a public client, which PKCE is for."""
-
-    issuer: str
-    client_id: str
-    client_secret: str = ""
-
-    @override
-    def __repr__(self) -> str:
-        """Without the secret."""
-        return f"OidcSettings(issuer={self.issuer!r}, client_id={self.client_id!r})"
 
 
 @final
