@@ -36,11 +36,14 @@ from tunnel.core.cluster.messages import (
     SessionOpened,
     SessionRefused,
     Supersede,
+    Tally,
     WorkerDown,
     WorkerId,
+    WorkerTally,
     WorkerUp,
 )
 from tunnel.core.cluster.replica import Replica
+from tunnel.core.cluster.tally import USES_MAX, Used, UseKind
 from tunnel.core.link.messages import DenialCode, Expose, Keep
 from tunnel.core.route.table import RouteTable
 from tunnel.core.token.token import TOKEN_BYTES, AccountId, EndpointKind
@@ -60,6 +63,17 @@ EXPOSES: Final = st.builds(
     WORDS,
     st.just(Keep()),
 )
+USES: Final = st.lists(
+    st.builds(
+        Used,
+        st.sampled_from(UseKind),
+        st.binary(max_size=63),
+        st.integers(0, 2**48 - 1),
+        st.integers(0, 2**48 - 1),
+        st.integers(0, 2**48 - 1),
+    ),
+    max_size=4,
+).map(tuple)
 MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
     st.builds(Attend, st.integers(0, 65_535)),
     st.just(Ready()),
@@ -69,6 +83,8 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
     st.builds(DropSession, SESSIONS),
     st.builds(CutDone, EPOCHS),
     st.builds(NoteHealth, EPOCHS, st.booleans()),
+    st.builds(Tally, USES),
+    st.builds(WorkerTally, WORKERS, USES),
     st.builds(LeaseHealth, EPOCHS, st.booleans()),
     st.just(Serve()),
     st.builds(SessionOpened, NUMBERS, SESSIONS),
@@ -168,12 +184,23 @@ def framed(kind: int, body: bytes) -> bytes:
         (framed(0x05, b"\0\x02Ab" + bytes(8)), MessageMalformed(MessageKind.GIVE_UP, "name")),
         (framed(0x05, b"\0\x02-b" + bytes(8)), MessageMalformed(MessageKind.GIVE_UP, "name")),
         (framed(0x85, bytes(12) + b"\xff\0\0"), MessageMalformed(MessageKind.NAME_DENIED, "code")),
+        (framed(0x09, b"\xff"), MessageMalformed(MessageKind.TALLY, "count")),
+        (framed(0x09, b"\1\7\0"), MessageMalformed(MessageKind.TALLY, "use")),
+        (framed(0x09, b"\1\0\x40" + bytes(82)), MessageMalformed(MessageKind.TALLY, "use")),
         (framed(0x08, bytes(8) + b"\x02"), MessageMalformed(MessageKind.NOTE_HEALTH, "is up")),
         (framed(0x88, bytes(8) + b"\x09\0\x01a"), MessageMalformed(MessageKind.LEASE_DOWN, "end")),
     ],
 )
 def test_what_is_not_right_is_named(data: bytes, error: object) -> None:
     assert MessageReader().receive(data) == Failure(error)
+
+
+def test_a_tally_of_the_most_keys_is_a_message_and_numbers_beyond_any_are_cut() -> None:
+    most = Tally(tuple(Used(UseKind.ENDPOINT, b"n" * 63, 2**60, 2**60, 2**60) for _ in range(USES_MAX)))
+    assert len(encode_message(most)) <= MESSAGE_BYTES_MAX
+    (read,) = read_all(encode_message(most))
+    assert isinstance(read, Tally)
+    assert set(read.uses) == {Used(UseKind.ENDPOINT, b"n" * 63, 2**48 - 1, 2**48 - 1, 2**48 - 1)}
 
 
 def test_every_message_is_in_the_strategy() -> None:

@@ -48,11 +48,13 @@ from tunnel.core.cluster.messages import (
     Supersede,
     WorkerDown,
     WorkerId,
+    WorkerTally,
     WorkerUp,
 )
 from tunnel.core.cluster.ports import PortWanted
 from tunnel.core.cluster.registry import ClusterRegistry
 from tunnel.core.cluster.replica import MOVED_MAX, Replica
+from tunnel.core.cluster.tally import Used, UseKind
 from tunnel.core.directory.directory import Directory
 from tunnel.core.link.messages import DenialCode, Expose, Keep, Share
 from tunnel.core.policy.rules import Policy, Rates, SignIn
@@ -453,6 +455,19 @@ def test_what_an_agent_says_of_its_service_is_known_at_every_worker() -> None:
     cluster.settle()
     told = encode_message(LeaseHealth(lease.epoch, is_up=True))
     assert isinstance(two.replica.receive(told, cluster.now), Success), "of a lease that has ended"
+
+
+@pytest.mark.shows("POLICY-WORK-003")
+def test_what_was_used_at_one_worker_is_told_to_all_others() -> None:
+    cluster, one, two = pair()
+    three = cluster.start()
+    cluster.settle()
+    uses = (Used(UseKind.ADDRESS, b"a", 3, 0, 1),)
+    one.replica.tell_uses(uses)
+    one.says()
+    cluster.settle()
+    told = [[event for event in worker.told if isinstance(event, WorkerTally)] for worker in (one, two, three)]
+    assert told == [[], [WorkerTally(one.number, uses)], [WorkerTally(one.number, uses)]]
 
 
 @pytest.mark.shows("WORK-POOL-001")

@@ -210,3 +210,32 @@ async def test_another_agent_takes_a_name_over_across_workers(tmp_path: Path) ->
                 assert (await fetched(running.world)).status == 200
         epochs = [event.epoch for event in running.world.log.all(NameGranted)]
         assert epochs == sorted(epochs)
+
+
+@pytest.mark.shows("POLICY-WORK-003", "POLICY-WORK-005")
+@pytest.mark.parametrize("whose", ["address", "token"])
+async def test_what_runs_at_one_worker_counts_at_the_other(tmp_path: Path, whose: str) -> None:
+    """One exchange may run; while it does, visitors of either worker are told so before long."""
+    slow = Slow()
+    config = "[policy]\naddress_concurrent = 1\n" if whose == "address" else ""
+    async with cluster(tmp_path, config=config) as running, serving(slow.handle) as local:
+        token = running.world.token(streams_max=1024 if whose == "address" else 1)
+        async with running.world.agent(local.address, token=token), visitor(running.world) as one:
+            await downloading(one, running, slow)
+            refused: set[int] = set()
+            async with asyncio.timeout(PATIENCE):
+                while len(refused) < 2:
+                    before = len(running.told_by(ExchangeDone))
+                    await fetched(running.world)
+                    await running.world.log.next(ExchangeDone, before + 1)
+                    refused |= {worker for worker, done in running.told_by(ExchangeDone) if done.status in {429, 503}}
+            slow.go_on.set()
+            assert await one.exactly(5) == b"other"
+            async with asyncio.timeout(PATIENCE):
+                served: set[int] = set()
+                while len(served) < 2:
+                    before = len(running.told_by(ExchangeDone))
+                    await fetched(running.world)
+                    await running.world.log.next(ExchangeDone, before + 1)
+                    worker, done = running.told_by(ExchangeDone)[-1]
+                    served |= {worker} if done.status == 200 else set()

@@ -204,6 +204,8 @@ class Hub:
         self.directory = UNTOLD
         """What is known of accounts (server/gate.py)."""
         self._sessions_of: Final[dict[TokenId, set[Session]]] = {}
+        self.streams_elsewhere: Final[dict[TokenId, dict[int, int]]] = {}
+        """Streams of visitors of a token that other workers of this server have told of."""
         self.elsewhere: Elsewhere | None = None
         """The other workers, in a server of several."""
         self.crossing_limits: Final = replace(limits, streams_per_session_max=CROSSINGS_MAX)
@@ -377,7 +379,13 @@ class Hub:
 
     def _visitors_of(self, token: TokenId) -> int:
         """Streams of visitors open now over all sessions of one token and of those narrowed from it."""
-        return sum(session.visitors for session in self._sessions_of.get(token, ()))
+        here = sum(session.visitors for session in self._sessions_of.get(token, ()))
+        return here + sum(self.streams_elsewhere.get(token, {}).values()) if self.streams_elsewhere else here
+
+    def streams_here(self) -> dict[TokenId, int]:
+        """Streams of visitors of each token at this process, where there are any."""
+        counts = {token: sum(each.visitors for each in sessions) for token, sessions in self._sessions_of.items()}
+        return {token: count for token, count in counts.items() if count > 0}
 
     def dismiss_link(self, link: Abortable) -> None:
         """Count an agent's connection out, once."""

@@ -21,6 +21,7 @@ from tunnel.core.cluster.messages import (
     Supersede,
     WorkerDown,
     WorkerId,
+    WorkerTally,
     WorkerUp,
 )
 from tunnel.core.cluster.replica import LeaseGranted, LeaseOver, PortOver, PortServed, Replica, ReplicaEvent
@@ -38,6 +39,7 @@ from tunnel.server.hub import Hub, Opener
 from tunnel.server.inward import CrossingPipe, InwardLink
 from tunnel.server.outward import OutwardLink
 from tunnel.server.registry import Asker
+from tunnel.server.shared_limits import TELL_SECONDS, SharedLimits
 from tunnel.server.worker_ports import WorkerPorts
 
 _REDIAL_SECONDS: Final = 0.1
@@ -118,6 +120,8 @@ class Member(asyncio.Protocol):
         self._stop: Final = stop
         self.ports: Final = WorkerPorts(self.replica, mandate.parcels)
         hub.ports = self.ports
+        self._limits: Final = SharedLimits(hub)
+        self._telling: asyncio.TimerHandle | None = None
         hub.registry = self
         hub.elsewhere = self
         self._may_serve: Final = asyncio.Event()
@@ -140,12 +144,14 @@ class Member(asyncio.Protocol):
         )
         await loop.connect_accepted_socket(lambda: self, self._mandate.control)
         self.replica.ready()
-        self._say()
+        self._tell_uses()
         await _either(self._may_serve, self._stop)
         return self._may_serve.is_set()
 
     async def leave(self) -> None:
         """Tell nobody anything more, and close all ways; returns when no task is left."""
+        if self._telling is not None:
+            self._telling.cancel()
         self.ports.leave()
         roads = list(self._roads.values())
         self._roads.clear()
@@ -238,14 +244,8 @@ class Member(asyncio.Protocol):
 
     def _take(self, event: ReplicaEvent, now: Instant) -> None:
         match event:
-            case SessionOpened(asking=asking, session=session):
-                asker = self._askers.pop(asking, None)
-                if asker is not None:
-                    asker.on_opened(session, None, now)
-            case SessionRefused(asking=asking, detail=detail):
-                asker = self._askers.pop(asking, None)
-                if asker is not None:
-                    asker.on_open_refused(detail)
+            case SessionOpened() | SessionRefused():
+                self._answer(event, now)
             case LeaseGranted():
                 self._granted(event.lease, now)
             case NameDenied(session=session):
@@ -254,10 +254,19 @@ class Member(asyncio.Protocol):
                     asker.on_denied(event.endpoint, Denial(event.code, event.detail))
             case LeaseOver():
                 self._end(event, now)
+            case WorkerTally(worker=worker, uses=uses):
+                self._limits.learn(worker, uses, now)
             case PortServed() | PortOver():
                 self._serve_port(event)
             case _:
                 self._obey(event)
+
+    def _answer(self, event: SessionOpened | SessionRefused, now: Instant) -> None:
+        asker = self._askers.pop(event.asking, None)
+        if asker is not None and isinstance(event, SessionOpened):
+            asker.on_opened(event.session, None, now)
+        elif asker is not None and isinstance(event, SessionRefused):
+            asker.on_open_refused(event.detail)
 
     def _serve_port(self, event: PortServed | PortOver) -> None:
         if isinstance(event, PortServed):
@@ -280,7 +289,9 @@ class Member(asyncio.Protocol):
                     holder.supersede()
             case WorkerUp(worker=worker, path=path):
                 self._roads[worker] = _Road(self, worker, path)
+                self._limits.on_worker()
             case WorkerDown(worker=worker):
+                self._limits.forget(worker)
                 road = self._roads.pop(worker, None)
                 if road is not None:
                     road.close()
@@ -308,6 +319,14 @@ class Member(asyncio.Protocol):
                     tenant.on_agent_leaving(now)
         if over.end is LeaseEnd.FENCED:
             self.replica.cut_done(lease)
+
+    @guarded
+    def _tell_uses(self) -> None:
+        """Let the other workers know what was used of limits here, now and again and again."""
+        for uses in self._limits.poll():
+            self.replica.tell_uses(uses)
+        self._say()
+        self._telling = self.hub.loop.call_later(TELL_SECONDS, self._tell_uses)
 
     def _say(self) -> None:
         words = self.replica.poll_output() if self._transport is not None else b""

@@ -37,11 +37,14 @@ from tunnel.core.cluster.messages import (
     SessionRefused,
     Supersede,
     SupervisorMessage,
+    Tally,
     WorkerDown,
     WorkerId,
     WorkerMessage,
+    WorkerTally,
     WorkerUp,
 )
+from tunnel.core.cluster.tally import take_uses, uses_bytes
 from tunnel.core.link.codec import MessageReader as LinkReader
 from tunnel.core.link.codec import encode_message as encode_link_message
 from tunnel.core.link.messages import INSTANCE_BYTES, DenialCode, Expose, Keep
@@ -97,7 +100,7 @@ class MessageReader:
 
 def encode_message(message: Message) -> bytes:
     """The bytes of `message`; texts for people are cut to their limit."""
-    if isinstance(message, (Attend, Ready, OpenSession, AskName, GiveUp, DropSession, CutDone, NoteHealth)):
+    if isinstance(message, (Attend, Ready, OpenSession, AskName, GiveUp, DropSession, CutDone, NoteHealth, Tally)):
         body = _worker_body(message)
     else:
         body = _supervisor_body(message)
@@ -119,6 +122,8 @@ def _worker_body(message: WorkerMessage) -> bytes:
             return text_bytes(message.name, _LABEL_CHARS_MAX) + uint_bytes(message.epoch, 8)
         case DropSession():
             return uint_bytes(message.session, 8)
+        case Tally():
+            return uses_bytes(message.uses)
         case NoteHealth():
             return uint_bytes(message.epoch, 8) + (b"\1" if message.is_up else b"\0")
         case _:
@@ -144,7 +149,9 @@ def _supervisor_body(message: SupervisorMessage) -> bytes:
             return _directory_body(message)
 
 
-def _directory_body(message: LeaseUp | LeaseDown | LeaseHealth | NameOffline | WorkerUp | WorkerDown) -> bytes:
+def _directory_body(
+    message: LeaseUp | LeaseDown | LeaseHealth | NameOffline | WorkerUp | WorkerDown | WorkerTally,
+) -> bytes:
     match message:
         case LeaseUp():
             numbers = uint_bytes(message.worker, 4) + uint_bytes(message.session, 8) + uint_bytes(message.epoch, 8)
@@ -154,6 +161,8 @@ def _directory_body(message: LeaseUp | LeaseDown | LeaseHealth | NameOffline | W
         case LeaseDown():
             ended = uint_bytes(message.epoch, 8) + uint_bytes(message.end.value, 1)
             return ended + text_bytes(message.name, _LABEL_CHARS_MAX)
+        case WorkerTally():
+            return uint_bytes(message.worker, 4) + uses_bytes(message.uses)
         case LeaseHealth():
             return uint_bytes(message.epoch, 8) + (b"\1" if message.is_up else b"\0")
         case NameOffline():
@@ -198,8 +207,6 @@ def _message(kind: MessageKind, fields: Fields, body: bytes) -> Message:
             return DropSession(_session(fields))
         case MessageKind.CUT_DONE:
             return CutDone(_epoch(fields))
-        case MessageKind.NOTE_HEALTH:
-            return NoteHealth(_epoch(fields), _is_up(fields))
         case MessageKind.LEASE_UP:
             return _lease_up(fields, body)
         case _:
@@ -222,6 +229,8 @@ def _answer(kind: MessageKind, fields: Fields) -> Message:
             return Supersede(_session(fields))
         case MessageKind.RETIRE:
             return Retire()
+        case MessageKind.NOTE_HEALTH:
+            return NoteHealth(_epoch(fields), _is_up(fields))
         case MessageKind.LOOK_AGAIN:
             return LookAgain()
         case _:
@@ -241,6 +250,10 @@ def _news(kind: MessageKind, fields: Fields) -> Message:
     match kind:
         case MessageKind.LEASE_DOWN:
             return _lease_down(fields)
+        case MessageKind.TALLY:
+            return Tally(take_uses(fields))
+        case MessageKind.WORKER_TALLY:
+            return WorkerTally(_worker(fields), take_uses(fields))
         case MessageKind.LEASE_HEALTH:
             return LeaseHealth(_epoch(fields), _is_up(fields))
         case MessageKind.NAME_OFFLINE:

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import ClassVar, Final, NewType, TypeAlias, final
 
 from tunnel.core.base.ids import EndpointId, Epoch, Label, SessionId
+from tunnel.core.cluster.tally import Used
 from tunnel.core.link.messages import DenialCode, Expose
 from tunnel.core.token.token import AccountId, EndpointKind
 
@@ -31,6 +32,7 @@ class MessageKind(Enum):
     DROP_SESSION = 0x06
     CUT_DONE = 0x07
     NOTE_HEALTH = 0x08
+    TALLY = 0x09
     SERVE = 0x81
     SESSION_OPENED = 0x82
     SESSION_REFUSED = 0x83
@@ -45,6 +47,7 @@ class MessageKind(Enum):
     RETIRE = 0x8C
     LOOK_AGAIN = 0x8D
     LEASE_HEALTH = 0x8E
+    WORKER_TALLY = 0x8F
 
 
 @final
@@ -140,6 +143,15 @@ class NoteHealth:
     message_kind: ClassVar[MessageKind] = MessageKind.NOTE_HEALTH
     epoch: Epoch
     is_up: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What visitors of this worker used of limits since it said so last."""
+
+    message_kind: ClassVar[MessageKind] = MessageKind.TALLY
+    uses: tuple[Used, ...]
 
 
 @final
@@ -289,7 +301,17 @@ class LeaseHealth:
     is_up: bool
 
 
-WorkerMessage: TypeAlias = Attend | Ready | OpenSession | AskName | GiveUp | DropSession | CutDone | NoteHealth
+@final
+@dataclass(frozen=True, slots=True)
+class WorkerTally:
+    """A `Tally` of another worker."""
+
+    message_kind: ClassVar[MessageKind] = MessageKind.WORKER_TALLY
+    worker: WorkerId
+    uses: tuple[Used, ...]
+
+
+WorkerMessage: TypeAlias = Attend | Ready | OpenSession | AskName | GiveUp | DropSession | CutDone | NoteHealth | Tally
 SupervisorMessage: TypeAlias = (
     Serve
     | SessionOpened
@@ -305,5 +327,6 @@ SupervisorMessage: TypeAlias = (
     | Retire
     | LookAgain
     | LeaseHealth
+    | WorkerTally
 )
 Message: TypeAlias = WorkerMessage | SupervisorMessage

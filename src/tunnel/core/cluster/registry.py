@@ -37,8 +37,10 @@ from tunnel.core.cluster.messages import (
     SessionRefused,
     Supersede,
     SupervisorMessage,
+    Tally,
     WorkerDown,
     WorkerId,
+    WorkerTally,
     WorkerUp,
 )
 from tunnel.core.cluster.ports import PortDesk, PortOrder
@@ -192,6 +194,8 @@ class ClusterRegistry:
                 self._cut(worker, message.epoch)
             case NoteHealth():
                 self._note_health(worker, message)
+            case Tally():
+                self._tell_others(worker, WorkerTally(worker, message.uses))
             case _:
                 return Failure(OutOfTurn(message.message_kind))
         return Success(None)
@@ -356,9 +360,7 @@ class ClusterRegistry:
             self._down.discard(message.epoch)
         else:
             self._down.add(message.epoch)
-        for other, each in self._workers.items():
-            if other != worker and each.has_attended:
-                self._output.append((other, LeaseHealth(message.epoch, message.is_up)))
+        self._tell_others(worker, LeaseHealth(message.epoch, message.is_up))
 
     def _is_retiring(self, worker: WorkerId) -> bool:
         found = self._workers.get(worker)
@@ -368,6 +370,11 @@ class ClusterRegistry:
         for worker, each in self._workers.items():
             if each.has_attended:
                 self._output.append((worker, message))
+
+    def _tell_others(self, worker: WorkerId, message: SupervisorMessage) -> None:
+        for other, each in self._workers.items():
+            if other != worker and each.has_attended:
+                self._output.append((other, message))
 
     def _say(self, worker: WorkerId, message: SupervisorMessage) -> None:
         if worker in self._workers:

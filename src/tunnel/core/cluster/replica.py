@@ -34,11 +34,14 @@ from tunnel.core.cluster.messages import (
     SessionOpened,
     SessionRefused,
     Supersede,
+    Tally,
     WorkerDown,
     WorkerId,
     WorkerMessage,
+    WorkerTally,
     WorkerUp,
 )
+from tunnel.core.cluster.tally import Used
 from tunnel.core.link.messages import Expose, Hello
 from tunnel.core.route.granting import claim_of
 from tunnel.core.route.table import Lease, RouteTable
@@ -98,6 +101,7 @@ ReplicaEvent: TypeAlias = (
     | LeaseOver
     | PortServed
     | PortOver
+    | WorkerTally
 )
 
 
@@ -180,6 +184,10 @@ class Replica:
         """Pass on what one of our agents says of its local service."""
         self._say(NoteHealth(lease.epoch, is_up))
 
+    def tell_uses(self, uses: tuple[Used, ...]) -> None:
+        """Tell the other workers what was used of limits here."""
+        self._say(Tally(uses))
+
     def cut_done(self, lease: Lease) -> None:
         """Say that not one more byte of a fenced lease passes here."""
         self._say(CutDone(lease.epoch))
@@ -234,7 +242,17 @@ class Replica:
                 held = self.lease(message.epoch)
                 if held is not None:
                     self._table.on_health(held, is_up=message.is_up)
-            case Attend() | Ready() | OpenSession() | AskName() | GiveUp() | DropSession() | CutDone() | NoteHealth():
+            case (
+                Attend()
+                | Ready()
+                | OpenSession()
+                | AskName()
+                | GiveUp()
+                | DropSession()
+                | CutDone()
+                | NoteHealth()
+                | Tally()
+            ):
                 return OutOfTurn(message.message_kind)
             case _:
                 events.append(message)

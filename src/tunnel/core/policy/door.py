@@ -7,13 +7,11 @@ from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Failure, Outcome, Success
 from tunnel.core.base.partial import quotient, whole_microseconds
 from tunnel.core.base.problem import ADDRESS_DENIED, TOO_MANY_EXCHANGES, Problem, rate_limited, sign_in_needed
-from tunnel.core.policy.bucket import BYTE, REQUEST, SECOND, BucketTable, Key
+from tunnel.core.policy.bucket import SECOND, Key
 from tunnel.core.policy.ip import Ip, ip_of, is_within, key_of
+from tunnel.core.policy.purse import Purse, Use
 from tunnel.core.policy.rules import NO_RATES, OPEN, OPEN_TO_ALL, Policy, Rates, ServerPolicy, stricter
 from tunnel.core.policy.sign_in import is_signed_in
-
-_DEBT_BYTES: Final = 1024 * 1024
-"""What may have passed ahead of its payment when an exchange begins, beside two seconds' worth: some windows."""
 
 
 @final
@@ -40,61 +38,6 @@ class Entry:
 
 
 _UNCOUNTED: Final = Entry(None, None)
-
-
-@final
-class Purse:
-    """The buckets and counts of one kind of key: of addresses, or of endpoints."""
-
-    def __init__(self, seats_max: int) -> None:
-        self._requests: Final = BucketTable(seats_max)
-        self._bytes: Final = BucketTable(seats_max)
-        self._running: Final[dict[Key, int]] = {}
-
-    def wait(self, key: Key, rates: Rates, at: int) -> int:
-        """Microseconds until one more request of `key` fits; 0 when it does now."""
-        waited = 0
-        if rates.requests:
-            bucket = self._requests.bucket(key, rates.requests, rates.burst * REQUEST, at)
-            waited = bucket.wait(REQUEST, rates.requests)
-        if rates.bandwidth:
-            owed = (2 * rates.bandwidth + _DEBT_BYTES) * BYTE
-            held = self._bytes.bucket(key, rates.bandwidth, rates.bandwidth * BYTE, at)
-            waited = max(waited, held.wait(-owed, rates.bandwidth))
-        return waited
-
-    def charge(self, key: Key, rates: Rates, at: int) -> None:
-        """Take the price of one request."""
-        if rates.requests:
-            self._requests.bucket(key, rates.requests, rates.burst * REQUEST, at).take(REQUEST)
-
-    def spend(self, key: Key, rates: Rates, count: int, at: int) -> int:
-        """Take the price of bytes that pass; microseconds until they are paid for."""
-        if not rates.bandwidth:
-            return 0
-        held = self._bytes.bucket(key, rates.bandwidth, rates.bandwidth * BYTE, at)
-        held.take(count * BYTE)
-        return held.wait(0, rates.bandwidth)
-
-    def is_full(self, key: Key, rates: Rates) -> bool:
-        """Whether as many exchanges of `key` run as may."""
-        return rates.exchanges > 0 and self._running.get(key, 0) >= rates.exchanges
-
-    def begin(self, key: Key) -> None:
-        """Count one in."""
-        self._running[key] = self._running.get(key, 0) + 1
-
-    def end(self, key: Key) -> None:
-        """Count one out."""
-        left = self._running.get(key, 0) - 1
-        if left > 0:
-            self._running[key] = left
-        else:
-            self._running.pop(key, None)
-
-    def sizes(self) -> tuple[int, int, int]:
-        """How many keys are held: in buckets of requests, in buckets of bytes, as running."""
-        return self._requests.count(), self._bytes.count(), len(self._running)
 
 
 @final
@@ -173,6 +116,37 @@ class Door:
     def sizes(self) -> tuple[int, ...]:
         """How many keys are held, table by table; each is bounded."""
         return (*self._addresses.sizes(), *self._endpoints.sizes())
+
+    # Several processes.
+
+    def share(self) -> None:
+        """There are other processes, which are to hear what is used here."""
+        self._addresses.share()
+        self._endpoints.share()
+
+    def poll_uses(self, uses_max: int) -> tuple[list[Use], list[Use]]:
+        """What addresses, and endpoints, used since this was last asked."""
+        addresses = self._addresses.poll_uses(uses_max)
+        return addresses, self._endpoints.poll_uses(uses_max - len(addresses))
+
+    def tell_running(self) -> None:
+        """There is a process that has not heard what runs here."""
+        self._addresses.tell_running()
+        self._endpoints.tell_running()
+
+    def learn_of_address(self, process: int, use: Use, now: Instant) -> None:
+        """What an address used at another process."""
+        self._addresses.learn(process, use, self.rules.address, whole_microseconds(now))
+
+    def learn_of_endpoint(self, process: int, use: Use, name: str, policy: Policy | None, now: Instant) -> None:
+        """What was used of an endpoint at another process."""
+        rates = self._rates_at(name, OPEN if policy is None else policy)
+        self._endpoints.learn(process, use, rates, whole_microseconds(now))
+
+    def forget(self, process: int) -> None:
+        """Another process is gone."""
+        self._addresses.forget(process)
+        self._endpoints.forget(process)
 
     def _rates_at(self, name: str, policy: Policy) -> Rates:
         """What holds at an endpoint: the stricter of what its agent and the operator ask for. "" is no endpoint."""
