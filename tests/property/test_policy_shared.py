@@ -39,9 +39,9 @@ class Crowd(RuleBasedStateMachine):
     @initialize(is_of_address=st.booleans())
     def begin(self, is_of_address: bool) -> None:  # noqa: FBT001
         """Full buckets everywhere."""
-        self.rules = ServerPolicy(address=RATES) if is_of_address else ServerPolicy()
+        rules = ServerPolicy(address=RATES) if is_of_address else ServerPolicy()
         self.policy = Policy() if is_of_address else Policy(RATES)
-        self.doors = [Door(self.rules, 100) for _ in range(3)]
+        self.doors = [Door(rules, 100) for _ in range(3)]
         for door in self.doors:
             door.share()
         self.now = 1000.0

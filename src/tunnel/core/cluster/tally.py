@@ -61,6 +61,6 @@ def take_uses(fields: Fields) -> tuple[Used, ...]:
             fields.refuse("use")
             return ()
         key = fields.take_bytes("key", size)
-        numbers = fields.take_uint("requests", 6), fields.take_uint("bytes", 6), fields.take_uint("running", 6)
-        uses.append(Used(kind, key, *numbers))
+        requests, passed = fields.take_uint("requests", 6), fields.take_uint("bytes", 6)
+        uses.append(Used(kind, key, requests, passed, fields.take_uint("running", 6)))
     return tuple(uses)
