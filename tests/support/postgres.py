@@ -20,8 +20,8 @@ import psycopg
 WAIT_SECONDS: Final = 60.0
 """How long anything here may take on a busy machine before it counts as broken."""
 SUPERUSER: Final = "tunnel"
-QUICK: Final[Mapping[str, str]] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-"""For tests that judge behaviour: a power cut is not among the things they try."""
+QUICK: Final[Mapping[str, str]] = {"fsync": "off", "full_page_writes": "off", "deadlock_timeout": "100ms"}
+"""For tests that judge behaviour: a power cut is not among the things they try, a killed server is."""
 
 _USER: Final = "postgres"
 _PARENTS: Final = Path("/usr/lib/postgresql")

@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Final
 
 from tunnel.core.audit.entry import AuditEntry, AuditFacts, change_text, next_entry
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success
+from tunnel.core.base.partial import storable_text
 from tunnel.core.control.act import Act
 from tunnel.core.journal.records import (
     AgentRefused,
@@ -26,6 +28,9 @@ from tunnel.store.driver import Transaction
 from tunnel.store.errors import Told
 from tunnel.store.part import Part, append_entries, bump, chain_head
 from tunnel.store.rows import number_of
+
+_NAME_CHARS_MAX: Final = 63
+"""As a label. Nothing that a damaged journal says may keep the rest of it from being applied."""
 
 
 class Journals(Part):
@@ -111,9 +116,9 @@ def summed(usage: Sequence[UsageNoted]) -> list[UsageNoted]:
     """One record for each account, hour and name, in a fixed order, so that rows are always locked in the same one."""
     sums: dict[tuple[AccountId, UnixSeconds, str], UsageNoted] = {}
     for one in usage:
-        place = (one.account, one.hour, one.name)
-        held = sums.get(place)
-        sums[place] = one if held is None else _added(held, one)
+        name = storable_text(one.name, _NAME_CHARS_MAX)
+        place = (one.account, one.hour, name)
+        sums[place] = _added(sums.get(place, UsageNoted(one.account, name, one.hour, 0, 0, 0, 0)), one)
     return [sums[place] for place in sorted(sums)]
 
 

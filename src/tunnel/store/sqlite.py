@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar, final
 
 import anyio
-from anyio import to_thread
+from anyio import CancelScope, move_on_after, to_thread
 
 from tunnel.core.base.outcome import Failure, Success
 from tunnel.store.cells import UnfitCellError, refuse_unfit
@@ -88,6 +88,8 @@ class _Seat:
     def __init__(self) -> None:
         self.turn: Final = anyio.Lock()
         self.connection: sqlite3.Connection | None = None
+        self.file = (0, 0)
+        """Device and inode of what is open."""
 
 
 @final
@@ -101,6 +103,7 @@ class SqliteDriver:
         self._readers: Final = tuple(_Seat() for _ in range(READERS))
         self._threads: Final = anyio.CapacityLimiter(1 + READERS)
         self._waiting = 0
+        self._was_open = False
         self._is_closed = False
 
     @property
@@ -133,12 +136,24 @@ class SqliteDriver:
             return Failure(StoreUnavailable(f"{WAITING_MAX} calls are waiting for it already", 1))
         self._waiting += 1
         try:
-            async with seat.turn:
-                if self._is_closed:
-                    return Failure(StoreUnavailable("it was closed", 1))
-                return await to_thread.run_sync(self._transact, seat, begin, work, limiter=self._threads)
+            with move_on_after(self._busy_seconds) as waiting:
+                await seat.turn.acquire()
+            if waiting.cancelled_caught:
+                return Failure(StoreUnavailable("others are in it for too long", 1))
+            try:
+                return await self._in_a_thread(seat, begin, work)
+            finally:
+                seat.turn.release()
         finally:
             self._waiting -= 1
+
+    async def _in_a_thread(self, seat: _Seat, begin: str, work: Work[T]) -> Told[T]:
+        if self._is_closed:
+            return Failure(StoreUnavailable("it was closed", 1))
+        # Shielded: a thread cannot be stopped, and what it commits is to be told.
+        with CancelScope(shield=True):
+            return await to_thread.run_sync(self._transact, seat, begin, work, limiter=self._threads)
+        return Failure(StoreUnavailable("nobody waits for it any more", 1))
 
     def _transact(self, seat: _Seat, begin: str, work: Work[T]) -> Told[T]:
         """In a thread: the whole transaction. Whatever goes wrong, nothing of it stays."""
@@ -160,16 +175,20 @@ class SqliteDriver:
 
     def _connection_of(self, seat: _Seat) -> sqlite3.Connection:
         if seat.connection is not None:
-            return seat.connection
+            if _identity(self._path) == seat.file:
+                return seat.connection
+            # A backup was put in its place, or it is gone: writing on would write into a file that nobody finds.
+            _let_go(seat)
         # The file is made by us, not by SQLite, so that nobody else can read it from its first moment on; SQLite gives
-        # the files beside it the same mode.
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE))
+        # the files beside it the same mode. It is made once: one that goes away later is missed, not made anew.
+        make = 0 if self._was_open else os.O_CREAT
+        os.close(os.open(self._path, os.O_RDWR | os.O_CLOEXEC | make, _PRIVATE))
         connection = sqlite3.connect(
             self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
         )
         for statement in _SETUP:
             connection.execute(statement)
-        seat.connection = connection
+        seat.connection, seat.file, self._was_open = connection, _identity(self._path), True
         return connection
 
 
@@ -197,6 +216,11 @@ def store_error(cause: sqlite3.Error | OSError) -> StoreError:
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return Conflict("row", words[:80], "others-belong-to-it")
     return StoreUnavailable(words[:160], 1 if code == sqlite3.SQLITE_BUSY else 5)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return (status.st_dev, status.st_ino)
 
 
 def _undo(seat: _Seat) -> None:
