@@ -31,6 +31,7 @@ from tests.support.store_world import (
     token,
     token_id,
 )
+from typing_extensions import override
 
 from tunnel.core.base.ids import Label, SessionId, UnixSeconds
 from tunnel.core.base.outcome import Success
@@ -204,6 +205,7 @@ class AnyOrder(RuleBasedStateMachine):
         """Whichever process made the change."""
         assert given(self.ran(self.store.change_number())) == self.first_number + self.model.changes
 
+    @override
     def teardown(self) -> None:
         """What is there at the end, and what the trail says of how it came to be."""
         try:

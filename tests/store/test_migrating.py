@@ -1,4 +1,4 @@
-"""Migrations: each applied once, whole or not at all, whoever comes first; both databases end with the same tables."""
+"""Migrations: each applied once, whole or not at all, whoever comes first, with the same tables in both databases."""
 
 import re
 import sqlite3

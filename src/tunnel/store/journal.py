@@ -23,7 +23,6 @@ from tunnel.core.journal.records import (
     UsageNoted,
 )
 from tunnel.core.token.token import AccountId
-from tunnel.store.cells import NUMBER_MAX
 from tunnel.store.driver import Transaction
 from tunnel.store.errors import Told
 from tunnel.store.part import Part, append_entries, bump, chain_head
@@ -184,8 +183,8 @@ def _agent(record: SessionBegan | SessionClosed) -> Act:
 def _added(one: UsageNoted, other: UsageNoted) -> UsageNoted:
     return dataclasses.replace(
         one,
-        requests=min(one.requests + other.requests, NUMBER_MAX),
-        bytes_up=min(one.bytes_up + other.bytes_up, NUMBER_MAX),
-        bytes_down=min(one.bytes_down + other.bytes_down, NUMBER_MAX),
-        connections=min(one.connections + other.connections, NUMBER_MAX),
+        requests=one.requests + other.requests,
+        bytes_up=one.bytes_up + other.bytes_up,
+        bytes_down=one.bytes_down + other.bytes_down,
+        connections=one.connections + other.connections,
     )
