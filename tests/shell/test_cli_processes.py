@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Final
 
@@ -124,7 +124,9 @@ def mint(tmp_path: Path, name: str, state: str = "s", account: str = "owner") ->
     """A token file, made in this process to save the start of another."""
     out = tmp_path / f"token-{name.replace('*', 'any')}-{state}-{account}"
     arguments = ["token", "mint", "--state", str(tmp_path / state), "--name", name, "--account", account]
-    with redirect_stderr(io.StringIO()):
+    create = ["account", "create", account, "--state", str(tmp_path / state)]
+    with redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
+        assert account == "owner" or run(create, {}) == ExitCode.OK
         assert run([*arguments, "--out", str(out)], {}) == ExitCode.OK
     return out
 

@@ -23,8 +23,8 @@ from tunnel.cli.exits import ExitCode
 from tunnel.cli.main import run
 from tunnel.cli.problems import describe
 from tunnel.cli.settings import CONTROL_PROGRAM, agent_settings, server_settings
-from tunnel.cli.tokens import SKEW_SECONDS
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
+from tunnel.core.control.minting import SKEW_SECONDS
 from tunnel.core.link.messages import Authority, Keep, Rewrite, Value
 from tunnel.core.mux import session
 from tunnel.core.token.codec import decode_token, token_raw
@@ -97,11 +97,17 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("http", "TARGET --name --subdomain --server --token-file --ca --host-header --keylog --output"),
         ("control", "--state --api --database --config --output"),
         ("http", "--links --pool --health-path --health-interval"),
-        ("token mint", "--state --name --ttl --out"),
+        ("token mint", "--state --database --name --ttl --account --kind --label --sealed --out --json"),
+        ("token narrow", "--token-file --out --name --kind --ttl --starts-in --names --streams --sessions --sealed"),
+        ("token revoke", "--state --database --token-file"),
+        ("account create", "--state --database --ttl-default --ttl-max --plan --json"),
+        ("member add", "ACCOUNT IDENTITY --role"),
+        ("key mint", "--account --role --scope --label --ttl --out"),
+        ("name reserve", "NAME --account --note"),
         ("token explain", "[F]"),
         ("config check", "FILE"),
         ("version", ""),
-        ("", "demo server http token config version"),
+        ("", "demo server http token account member key name config version"),
     ],
 )
 def test_help_names_every_flag_and_exit_code(command: str, flags: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,6 +420,8 @@ def test_a_state_directory_that_is_too_open_is_told(tmp_path: Path, capsys: pyte
 
 def test_tokens_of_one_account_share_it_and_of_two_do_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     accounts = []
+    for account in ("ann", "bob"):
+        assert run(["account", "create", account, "--state", str(tmp_path / "s")], NOBODY) == ExitCode.OK
     for account in ("ann", "ann", "bob"):
         run(["token", "mint", "--state", str(tmp_path / "s"), "--name", "demo", "--account", account], NOBODY)
         accounts.append(capsys.readouterr().err.partition("of account ")[2].partition(",")[0])

@@ -3,15 +3,13 @@
 argparse answers `--help` and usage errors by itself (exit 0 and 2), which is why nothing here returns an Outcome.
 """
 
-from argparse import REMAINDER, SUPPRESS, Action, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import REMAINDER, SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
 from typing_extensions import override
 
 from tunnel.cli.commands import (
-    DEFAULT_ACCOUNT,
-    DEFAULT_TTL,
     AuditExportCommand,
     AuditKeyCommand,
     AuditVerifyCommand,
@@ -21,7 +19,6 @@ from tunnel.cli.commands import (
     DemoCommand,
     ExplainCommand,
     HttpCommand,
-    MintCommand,
     Output,
     ReloadCommand,
     ServerCommand,
@@ -31,23 +28,30 @@ from tunnel.cli.commands import (
 )
 from tunnel.cli.exits import EXIT_HELP, ExitCode
 from tunnel.cli.policies import PolicyFlags, add_policy_flags
-from tunnel.core.token.token import EndpointKind
+from tunnel.cli.said_aloud import RefusePassword, RefuseToken
+from tunnel.cli.store_arguments import (
+    ACCOUNT_VERBS,
+    KEY_VERBS,
+    KINDS,
+    MEMBER_VERBS,
+    NAME_VERBS,
+    TOKEN_VERBS,
+    StoreTyped,
+    add_account,
+    add_key,
+    add_member,
+    add_name,
+    add_token,
+    store_command_of,
+)
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
-_SAID_ALOUD: Final = (
-    "a token on the command line can be read by every user of this machine; give it by --token-file F, "
-    "by --token-file - (standard input), or in the environment as TUNNEL_TOKEN"
-)
 _HOST_HEADER: Final = "what the local service sees as Host: keep (the default), rewrite to its own address, or a value"
 _KEYLOG: Final = "append the keys of TLS to this file, to read captures in Wireshark; for debugging only"
-_KINDS: Final = {"http": EndpointKind.HTTP, "tcp": EndpointKind.TCP, "tls": EndpointKind.TLS}
 _CERTIFICATE: Final = (
     "certificate chain (PEM) instead of a development one; again, each with its --key, for one more, chosen by name"
-)
-_SIGN_IN_SAID_ALOUD: Final = (
-    "a password on the command line can be read by every user of this machine; give it by --basic-auth-file F"
 )
 _TRUST_PROXY: Final = (
     "connections from such addresses begin with a PROXY protocol header, which says who the visitor is (repeatable)"
@@ -61,23 +65,19 @@ _HEALTH: Final = "GET this of the local service now and then, and take no reques
 _JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
 
 
-class _Typed(Namespace):
+class _Typed(StoreTyped):
     """What argparse fills in; which of it is there depends on `command`."""
 
-    command: str = ""
     local: str | None = None
     public: str | None = None
     domain: str | None = None
     agents: str | None = None
-    state: str | None = None
     cert: list[str] | None = None
     key: list[str] | None = None
     keylog: str | None = None
     config: str | None = None
     target: str = ""
-    name: str | None = None
     server: str | None = None
-    token_file: str | None = None
     ca: str | None = None
     local_ca: str | None = None
     host_header: str | None = None
@@ -96,15 +96,10 @@ class _Typed(Namespace):
     health_interval: str | None = None
     port: str | None = None
     tcp_ports: str | None = None
-    kind: list[str] | None = None
-    ttl: str = DEFAULT_TTL
-    account: str = DEFAULT_ACCOUNT
-    out: str | None = None
     first: str | None = None
     last: str | None = None
     workers: str | None = None
     api: str | None = None
-    database: str | None = None
     user: bool = False
     dry_run: bool = False
     sockets: bool = False
@@ -119,6 +114,9 @@ def read_arguments(arguments: Sequence[str]) -> Command:
     """The command that was typed; ends the process with its help (0) or a usage error (2) when none was."""
     typed = _parser().parse_args(list(arguments), _Typed())
     output = Output(is_json=typed.output == "json", is_quiet=typed.quiet)
+    owned = store_command_of(typed)
+    if owned is not None:
+        return owned
     match typed.command:
         case "demo":
             return DemoCommand(typed.local, typed.public, output, typed.api)
@@ -142,7 +140,7 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             names = (typed.target, typed.name, typed.server, typed.token_file)
             trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
             sharing = Sharing(typed.links, typed.pool, typed.health_path, typed.health_interval)
-            what, asked = (_KINDS[typed.command], typed.port), _policy_flags(typed)
+            what, asked = (KINDS[typed.command], typed.port), _policy_flags(typed)
             return HttpCommand(what[0], what[1], *names, *trust, typed.config, output, asked, sharing)
         case _:
             return _short_command(typed)
@@ -151,9 +149,6 @@ def read_arguments(arguments: Sequence[str]) -> Command:
 def _short_command(typed: _Typed) -> Command:
     """One that ends by itself."""
     match typed.command:
-        case "mint":
-            kinds = tuple(_KINDS[kind] for kind in typed.kind or ["http"])
-            return MintCommand(typed.state or "", typed.name or "", typed.ttl, typed.account, typed.out, kinds)
         case "explain":
             return ExplainCommand(typed.file)
         case "check":
@@ -191,28 +186,6 @@ class _Parser(ArgumentParser):
         self.exit(ExitCode.USAGE, f"{self.prog}: {message}\n(see `{self.prog} --help`)\n")
 
 
-@final
-class _RefuseSecret(Action):
-    """What `--token VALUE` does; the value is not repeated, as standard error is often kept."""
-
-    @override
-    def __call__(
-        self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
-    ) -> None:
-        parser.error(_SAID_ALOUD)
-
-
-@final
-class _RefusePassword(Action):
-    """Likewise for `--basic-auth USER:PASSWORD`."""
-
-    @override
-    def __call__(
-        self, parser: ArgumentParser, namespace: Namespace, values: object, option_string: str | None = None
-    ) -> None:
-        parser.error(_SIGN_IN_SAID_ALOUD)
-
-
 def _parser() -> ArgumentParser:
     parser = _Parser(
         prog="tunnel",
@@ -231,6 +204,7 @@ def _parser() -> ArgumentParser:
     _add_raw(commands)
     _add_token(commands)
     _add_audit(commands)
+    _add_owned(commands)
     config = _group(commands, "config", "look at config files")
     check = _command(config, "check", "say everything that is wrong with a config file")
     check.add_argument("file", metavar="FILE")
@@ -310,7 +284,7 @@ def _add_http(commands: "_SubParsersAction[_Parser]") -> None:
     http.add_argument("--local-ca", metavar="F", help="trust this authority (PEM) for an https target")
     http.add_argument("--host-header", metavar="rewrite|keep|VALUE", help=_HOST_HEADER)
     http.add_argument("--basic-auth-file", metavar="F", help="ask visitors to sign in; holds user:password lines")
-    http.add_argument("--basic-auth", action=_RefusePassword, nargs="?", help=SUPPRESS)
+    http.add_argument("--basic-auth", action=RefusePassword, nargs="?", help=SUPPRESS)
     http.add_argument("--health-path", metavar="PATH", help=_HEALTH)
     http.add_argument("--health-interval", metavar="TIME", help="between two checks: 5s (the default), 30s, 2m")
     _add_agent(http)
@@ -333,7 +307,7 @@ def _add_agent(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--token-file", metavar="F", help="holds the token; - is standard input (TUNNEL_TOKEN_FILE, or TUNNEL_TOKEN)"
     )
-    parser.add_argument("--token", action=_RefuseSecret, nargs="?", help=SUPPRESS)
+    parser.add_argument("--token", action=RefuseToken, nargs="?", help=SUPPRESS)
     parser.add_argument("--ca", metavar="F", help="trust this authority (PEM) for the server instead of the system's")
     add_policy_flags(parser)
     parser.add_argument(
@@ -345,24 +319,27 @@ def _add_agent(parser: ArgumentParser) -> None:
     _add_output(parser)
 
 
+def _add_owned(commands: "_SubParsersAction[_Parser]") -> None:
+    """What is kept of accounts: the commands of `store_arguments.py`."""
+    account = _group(commands, "account", "who owns names and tokens")
+    for verb, what in ACCOUNT_VERBS.items():
+        add_account(_command(account, verb, what), verb)
+    member = _group(commands, "member", "the people of an account")
+    for verb, what in MEMBER_VERBS.items():
+        add_member(_command(member, verb, what), verb)
+    key = _group(commands, "key", "keys of the API and the dashboard")
+    for verb, what in KEY_VERBS.items():
+        add_key(_command(key, verb, what), verb)
+    name = _group(commands, "name", "names that are one account's")
+    for verb, what in NAME_VERBS.items():
+        add_name(_command(name, verb, what), verb)
+
+
 def _add_token(commands: "_SubParsersAction[_Parser]") -> None:
-    token = _group(commands, "token", "make and read capability tokens")
-    mint = _command(token, "mint", "make a token; print it, or write it to a file of mode 0600")
-    mint.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
-    mint.add_argument("--name", metavar="PATTERN", required=True, help="one name, *, *-suffix or prefix-*")
-    mint.add_argument(
-        "--ttl", default=DEFAULT_TTL, help=f"how long it is valid: 30s, 15m, 1h, 7d (default {DEFAULT_TTL})"
-    )
-    mint.add_argument(
-        "--account",
-        default=DEFAULT_ACCOUNT,
-        help=f"tokens of one account share their names (default {DEFAULT_ACCOUNT})",
-    )
-    mint.add_argument(
-        "--kind", choices=list(_KINDS), action="append", help="what it may expose; again for more (default http)"
-    )
-    mint.add_argument("--out", metavar="F", help="write the token there")
-    explain = _command(token, "explain", "say in words what a token allows")
+    token = _group(commands, "token", "make, narrow, read and revoke capability tokens")
+    for verb, what in TOKEN_VERBS.items():
+        add_token(_command(token, verb, what), verb)
+    explain = _command(token, "explain", "say in words what a token allows, and how it was narrowed")
     explain.add_argument("file", metavar="F", nargs="?", default="-", help="holds the token (default: standard input)")
 
 

@@ -6,7 +6,6 @@ from typing import Final, TypeAlias, final
 from tunnel.cli.policies import PolicyFlags
 from tunnel.core.token.token import EndpointKind
 
-DEFAULT_TTL: Final = "24h"
 DEFAULT_ACCOUNT: Final = "owner"
 
 
@@ -122,15 +121,118 @@ class HttpCommand:
 
 @final
 @dataclass(frozen=True, slots=True)
-class MintCommand:
-    """Make a token."""
+class StorePlace:
+    """Which store a command is about, and whether its answer is JSON."""
 
     state: str
+    database: str | None = field(default=None, repr=False)
+    is_json: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class AccountCommand:
+    """Create, list, show, change, suspend or resume accounts."""
+
+    verb: str
+    place: StorePlace
     name: str
-    ttl: str
+    ttl_default: str | None = None
+    ttl_max: str | None = None
+    plan: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MemberCommand:
+    """Add, list or remove the people of an account."""
+
+    verb: str
+    place: StorePlace
+    account: str
+    identity: str
+    role: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class KeyCommand:
+    """Mint, list or revoke API keys; one without an account is an operator's."""
+
+    verb: str
+    place: StorePlace
+    account: str | None
+    key: str
+    label: str
+    role: str
+    scopes: tuple[str, ...]
+    ttl: str | None
+    out: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TokenCommand:
+    """List, show or revoke tokens, which are named by ID or by a file that holds one."""
+
+    verb: str
+    place: StorePlace
+    account: str | None
+    token: str | None
+    token_file: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NameCommand:
+    """Reserve, list or release names."""
+
+    verb: str
+    place: StorePlace
+    account: str | None
+    name: str
+    note: str
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """How much of each a token allows at once; None leaves it as it is."""
+
+    names: str | None = None
+    streams: str | None = None
+    sessions: str | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class MintCommand:
+    """Make a token, and record it."""
+
+    place: StorePlace
+    name: str
+    ttl: str | None
     account: str
     out: str | None
     kinds: tuple[EndpointKind, ...] = (EndpointKind.HTTP,)
+    amounts: Amounts = Amounts()
+    label: str = ""
+    is_sealed: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class NarrowCommand:
+    """Make a weaker token of one, with nothing but that."""
+
+    token_file: str
+    out: str
+    name: str | None
+    kinds: tuple[EndpointKind, ...]
+    ttl: str | None
+    starts: str | None
+    amounts: Amounts
+    is_sealed: bool
 
 
 @final
@@ -187,6 +289,7 @@ class VersionCommand:
     """Say which version this is."""
 
 
+StoreCommand: TypeAlias = AccountCommand | MemberCommand | KeyCommand | TokenCommand | NameCommand | MintCommand
 Command: TypeAlias = (
     DemoCommand
     | ServerCommand
@@ -194,7 +297,8 @@ Command: TypeAlias = (
     | ReloadCommand
     | ServiceCommand
     | HttpCommand
-    | MintCommand
+    | StoreCommand
+    | NarrowCommand
     | ExplainCommand
     | CheckCommand
     | AuditCommand

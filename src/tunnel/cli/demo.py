@@ -18,15 +18,15 @@ from tunnel.agent.end import AgentEnd
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings, LocalService
 from tunnel.api.settings import DEFAULT_API
-from tunnel.cli.commands import DEFAULT_ACCOUNT, DemoCommand, MintCommand
+from tunnel.cli.commands import DEFAULT_ACCOUNT, DemoCommand, MintCommand, StorePlace
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.first_key import first_key
 from tunnel.cli.places import ApiPlace, api_of, listener_of, target_of
-from tunnel.cli.problems import BadArgument, Problem, describe_all
+from tunnel.cli.problems import BadArgument, Problem
 from tunnel.cli.report import refuse
 from tunnel.cli.running import Screen, run_on_screen
 from tunnel.cli.settings import CONTROL_PROGRAM
-from tunnel.cli.tokens import mint
+from tunnel.cli.store_run import minted_at
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
@@ -103,7 +103,7 @@ async def run_demo(settings: DemoSettings, screen: Screen, stop: asyncio.Event) 
     """Everything together until `stop` is set, or until a part of it cannot go on."""
     with TemporaryDirectory(prefix="tunnel-demo-") as made:
         state = Path(made)
-        token = _token(state)
+        token = await _token(state)
         if not isinstance(token, Success):
             return token
         if settings.local is not None:
@@ -120,11 +120,12 @@ async def run_demo(settings: DemoSettings, screen: Screen, stop: asyncio.Event) 
                 await site.stop()
 
 
-def _token(state: Path) -> Outcome[bytes, DemoEnd]:
-    command = MintCommand(str(state), NAME, VALID_FOR, DEFAULT_ACCOUNT, None)
-    minted = mint(command, UnixSeconds(int(time.time())))
+async def _token(state: Path) -> Outcome[bytes, DemoEnd]:
+    """A token for the demo's own agent, in the store like every other: the dashboard shows it."""
+    command = MintCommand(StorePlace(str(state)), NAME, VALID_FOR, DEFAULT_ACCOUNT, None, label="demo")
+    minted = await minted_at(command)
     if not isinstance(minted, Success):
-        return Failure(StateUnusable(str(state), describe_all(error_of(minted))))
+        return Failure(StateUnusable(str(state), error_of(minted).sentence))
     return Success(value_of(minted).raw)
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
+from tunnel.cli.account_actions import account_id_of
 from tunnel.cli.commands import DEFAULT_ACCOUNT
-from tunnel.cli.tokens import account_of
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.control.account import DEFAULT_PLAN, Account
@@ -28,7 +28,7 @@ async def first_key(state: Path, now: UnixSeconds) -> Outcome[str, str]:
     store = value_of(opened)
     try:
         account = Account(
-            account_of(DEFAULT_ACCOUNT),
+            account_id_of(DEFAULT_ACCOUNT),
             DEFAULT_ACCOUNT,
             now,
             DEFAULT_PLAN,

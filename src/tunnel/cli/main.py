@@ -22,16 +22,17 @@ from tunnel.cli.commands import (
     DemoCommand,
     ExplainCommand,
     HttpCommand,
-    MintCommand,
+    NarrowCommand,
     ReloadCommand,
     ServerCommand,
     ServiceCommand,
+    StoreCommand,
     VersionCommand,
 )
 from tunnel.cli.config import load_config
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.report import refuse, say
-from tunnel.cli.tokens import explained, mint, write_token
+from tunnel.cli.tokens import explained, narrowed
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.observe.escapes import escape_stories, handler_escapes_total
@@ -72,8 +73,8 @@ def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
             return _check(command)
         case ExplainCommand():
             return _explain(command)
-        case MintCommand():
-            return _mint(command)
+        case NarrowCommand():
+            return _narrow(command)
         case DemoCommand():
             from tunnel.cli.demo import start_demo  # noqa: PLC0415 - its web server costs every other command 0.2 s
 
@@ -83,7 +84,13 @@ def _run(command: Command, environment: Mapping[str, str]) -> ExitCode:
 
 
 def _start(
-    command: ServerCommand | ControlCommand | ReloadCommand | ServiceCommand | HttpCommand | AuditCommand,
+    command: ServerCommand
+    | ControlCommand
+    | ReloadCommand
+    | ServiceCommand
+    | HttpCommand
+    | AuditCommand
+    | StoreCommand,
     environment: Mapping[str, str],
 ) -> ExitCode:
     from tunnel.cli import start  # noqa: PLC0415 - likewise, 0.2 s for the short commands
@@ -101,6 +108,8 @@ def _start(
             return start.start_agent(command, environment)
         case AuditExportCommand() | AuditVerifyCommand() | AuditKeyCommand():
             return start.run_audit(command, environment)
+        case _:
+            return start.run_store_command(command, environment)
 
 
 def _check(command: CheckCommand) -> ExitCode:
@@ -119,21 +128,12 @@ def _explain(command: ExplainCommand) -> ExitCode:
     return ExitCode.OK
 
 
-def _mint(command: MintCommand) -> ExitCode:
-    minted = mint(command, _now())
-    if not isinstance(minted, Success):
-        return refuse(error_of(minted))
-    token = value_of(minted)
-    if command.out is None:
-        print(token.text)
-    else:
-        written = write_token(Path(command.out), token.text)
-        if not isinstance(written, Success):
-            return refuse((error_of(written),))
-        say(f"token written to {command.out}")
-    if token.key_is_new:
-        say(f"made a new token signing key in {command.state}")
-    say("\n".join(token.words[:-1]))
+def _narrow(command: NarrowCommand) -> ExitCode:
+    words = narrowed(command, _now())
+    if not isinstance(words, Success):
+        return refuse(error_of(words))
+    say(f"token written to {command.out}")
+    say("\n".join(value_of(words)))
     return ExitCode.OK
 
 

@@ -16,6 +16,7 @@ from tunnel.cli.report import refuse, say
 from tunnel.cli.running import run_on_screen
 from tunnel.cli.service import run_service
 from tunnel.cli.settings import agent_settings, server_settings
+from tunnel.cli.store_run import run_store_command
 from tunnel.cli.tokens import secret_file_warning
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.drive.manager import given_sockets
@@ -25,7 +26,15 @@ from tunnel.server.settings import ServerSettings
 from tunnel.server.steward import attended
 from tunnel.server.supervisor import Staff, supervise
 
-__all__ = ("reload_server", "run_audit", "run_service", "start_agent", "start_control", "start_server")
+__all__ = (
+    "reload_server",
+    "run_audit",
+    "run_service",
+    "run_store_command",
+    "start_agent",
+    "start_control",
+    "start_server",
+)
 
 
 def start_server(command: ServerCommand, environment: Mapping[str, str]) -> ExitCode:

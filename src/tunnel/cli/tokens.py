@@ -1,66 +1,47 @@
-"""Where an agent's token comes from, and the two commands about tokens: `mint` and `explain`."""
+"""Where an agent's token comes from, and what can be done with a token and nothing else: explain it, narrow it."""
 
-import hashlib
 import os
-import re
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, final
+from typing import Final
 
-from tunnel.cli.commands import MintCommand
-from tunnel.cli.problems import BadArgument, CannotRead, Missing, Problem, Problems, TooMany
+from tunnel.cli.commands import Amounts, MintCommand, NarrowCommand
+from tunnel.cli.problems import BadArgument, CannotRead, Missing, Problem, Problems, TooMany, describe_all
 from tunnel.core.base.ids import UnixSeconds
-from tunnel.core.base.limits import DEFAULT_LIMITS
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.core.base.partial import public_key_of
-from tunnel.core.token.codec import decode_token, encode_token, key_id_of, token_raw, token_text
+from tunnel.core.base.partial import decimal
+from tunnel.core.control.minting import MintAsked
+from tunnel.core.control.ttl import TTL_FORMS, ttl_of
+from tunnel.core.token.codec import token_raw, token_text
 from tunnel.core.token.explain import describe as describe_token_error
-from tunnel.core.token.explain import explain
+from tunnel.core.token.explain import explain_raw
+from tunnel.core.token.narrow import Narrowing, narrow_token
 from tunnel.core.token.rights import pattern_of
-from tunnel.core.token.token import AccountId, NamePattern, Token, TokenId
+from tunnel.core.token.token import LIMIT_MAX
 from tunnel.drive import files
-from tunnel.drive.keys import SigningKey
-from tunnel.server import state
 
 STANDARD_INPUT: Final = "-"
 TOKEN_FILE_BYTES_MAX: Final = 4096
 """A token is 1073 characters; a file beyond this is not one with a token."""
-SKEW_SECONDS: Final = 60
-"""A token is valid from a minute before it was made: the server's clock may be behind."""
-
-_TTL: Final = re.compile(r"([1-9][0-9]{0,8})([smhd])", re.ASCII)
-_UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_TTL_SECONDS_MAX: Final = 10 * 365 * 86_400
-_TTLS: Final = "a time to live of at most ten years: 30s, 15m, 1h or 7d"
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Minted:
-    """A new token as text and bytes, what it allows in words, and whether this call made the signing key."""
-
-    text: str
-    raw: bytes
-    words: tuple[str, ...]
-    key_is_new: bool
+SEED_BYTES: Final = 32
+_PATTERNS: Final = "a name pattern: one name, *, *-suffix or prefix-*"
 
 
 def token_of(flag: str | None, environment: Mapping[str, str], configured: Path | None) -> Outcome[bytes, Problem]:
     """The raw token to show the server: from the flag, else the environment, else the config file."""
     named, value = environment.get("TUNNEL_TOKEN_FILE", ""), environment.get("TUNNEL_TOKEN", "")
     if flag is not None:
-        return _token_in_file(flag, "--token-file")
+        return token_in_file(flag, "--token-file")
     if named and value:
         return Failure(TooMany("TUNNEL_TOKEN_FILE", "TUNNEL_TOKEN"))
     if named:
-        return _token_in_file(named, "TUNNEL_TOKEN_FILE")
+        return token_in_file(named, "TUNNEL_TOKEN_FILE")
     if value:
         return _token_in_text(value, "TUNNEL_TOKEN")
     if configured is not None:
-        return _token_in_file(str(configured), "token_file")
+        return token_in_file(str(configured), "token_file")
     ways = ("--token-file F (- for standard input)", "TUNNEL_TOKEN_FILE", "TUNNEL_TOKEN", "a config file with --config")
     return Failure(Missing("token", ways))
 
@@ -77,75 +58,98 @@ def secret_file_warning(file: str | None, secret: str) -> str | None:
 
 
 def explained(file: str, now: UnixSeconds) -> Outcome[list[str], Problem]:
-    """What the token in `file` (`-`: standard input) allows, a sentence a line; no key is needed."""
-    raw = _token_in_file(file, "token explain")
+    """What the token in `file` (`-`: standard input) allows and how it came to be; no key is needed."""
+    raw = token_in_file(file, "token explain")
     if not isinstance(raw, Success):
         return raw
-    token = decode_token(value_of(raw))
-    if not isinstance(token, Success):
-        return Failure(CannotRead(_place(file), describe_token_error(error_of(token))))
-    return Success(explain(value_of(token), now))
+    words = explain_raw(value_of(raw), now)
+    if not isinstance(words, Success):
+        return Failure(CannotRead(_place(file), describe_token_error(error_of(words))))
+    return words
 
 
-def mint(command: MintCommand, now: UnixSeconds) -> Outcome[Minted, Problems]:
-    """A token signed with the key of the state directory, which is made when there is none yet."""
+def asked_of(command: MintCommand) -> Outcome[MintAsked, Problems]:
+    """What a token is to allow; all that is wrong with it as typed is told together."""
     problems: list[Problem] = []
-    pattern, seconds = pattern_of(command.name), _ttl_seconds(command.ttl)
-    if not isinstance(pattern, Success):
-        problems.append(BadArgument("--name", command.name, "a name pattern: one name, *, *-suffix or prefix-*"))
-    if seconds is None:
-        problems.append(BadArgument("--ttl", command.ttl, _TTLS))
-    if not isinstance(pattern, Success) or seconds is None:
+    if not isinstance(pattern_of(command.name), Success):
+        problems.append(BadArgument("--name", command.name, _PATTERNS))
+    life = None if command.ttl is None else ttl_of(command.ttl)
+    if command.ttl is not None and life is None:
+        problems.append(BadArgument("--ttl", command.ttl, TTL_FORMS))
+    amounts = _amounts(command.amounts, problems)
+    if problems:
         return Failure(tuple(problems))
-    key = state.signing_key(Path(command.state))
-    if not isinstance(key, Success):
-        return Failure((CannotRead("--state", state.describe(error_of(key))),))
-    return _minted(value_of(key), value_of(pattern), command, seconds, now)
+    return Success(MintAsked(command.name, frozenset(command.kinds), life, *amounts, command.label))
 
 
-def write_token(file: Path, text: str) -> Outcome[None, Problem]:
-    """Success when `file` holds the token and nobody but its owner may read it."""
+def narrowed(command: NarrowCommand, now: UnixSeconds) -> Outcome[list[str], Problems]:
+    """What is left of the token, in words, once it stands in the file; nothing but the token is needed."""
+    problems: list[Problem] = []
+    asked = _narrowing(command, now, problems)
+    raw = token_in_file(command.token_file, "--token-file")
+    if not isinstance(raw, Success):
+        problems.append(error_of(raw))
+    if problems or not isinstance(raw, Success):
+        return Failure(tuple(problems))
+    made = narrow_token(value_of(raw), asked, None if command.is_sealed else os.urandom(SEED_BYTES))
+    if not isinstance(made, Success):
+        return Failure((CannotRead("token narrow", describe_token_error(error_of(made))),))
+    written = write_secret(Path(command.out), token_text(value_of(made)))
+    if not isinstance(written, Success):
+        return Failure((error_of(written),))
+    words = explain_raw(value_of(made), now)
+    return Success(value_of(words)[:-1] if isinstance(words, Success) else [])
+
+
+def sentences_of(problems: Problems) -> str:
+    """All of them, each as a line of its own under the program's name."""
+    return describe_all(problems).replace("\n", "\ntunnel: ")
+
+
+def write_secret(file: Path, text: str) -> Outcome[None, Problem]:
+    """Success when `file` holds the secret and nobody but its owner may read it."""
     written = files.replace(file, text.encode() + b"\n", files.PRIVATE)
     if isinstance(written, Success):
         return written
     return Failure(CannotRead("--out", files.describe(error_of(written))))
 
 
-def _minted(
-    key: SigningKey, pattern: NamePattern, command: MintCommand, seconds: int, now: UnixSeconds
-) -> Outcome[Minted, Problems]:
-    token = Token(
-        key_id=key_id_of(public_key_of(key.private) or b""),
-        token_id=TokenId(os.urandom(16)),
-        account=account_of(command.account),
-        pattern=pattern,
-        kinds=frozenset(command.kinds),
-        names_max=DEFAULT_LIMITS.endpoints_per_session_max,
-        streams_max=DEFAULT_LIMITS.streams_per_session_max,
-        sessions_max=DEFAULT_LIMITS.sessions_per_token_max,
-        not_before=UnixSeconds(now - SKEW_SECONDS),
-        expiry=UnixSeconds(now + seconds),
+def _narrowing(command: NarrowCommand, now: UnixSeconds, problems: list[Problem]) -> Narrowing:
+    """What is to be left, as far as it was typed rightly; what was not is added to the problems."""
+    pattern = None if command.name is None else pattern_of(command.name)
+    if command.name is not None and not isinstance(pattern, Success):
+        problems.append(BadArgument("--name", command.name, _PATTERNS))
+    lives: list[int | None] = []
+    for flag, text in (("--ttl", command.ttl), ("--starts-in", command.starts)):
+        life = None if text is None else ttl_of(text)
+        if text is not None and life is None:
+            problems.append(BadArgument(flag, text, TTL_FORMS))
+        lives.append(life)
+    life, starts = lives
+    begins = None if starts is None else UnixSeconds(now + starts)
+    return Narrowing(
+        value_of(pattern) if isinstance(pattern, Success) else None,
+        frozenset(command.kinds) or None,
+        *_amounts(command.amounts, problems),
+        begins,
+        None if life is None else UnixSeconds((begins or now) + life),
     )
-    raw = encode_token(token, key.private)
-    if not isinstance(raw, Success):
-        return Failure((CannotRead("token mint", describe_token_error(error_of(raw))),))
-    return Success(Minted(token_text(value_of(raw)), value_of(raw), tuple(explain(token, now)), key.is_new))
 
 
-def account_of(name: str) -> AccountId:
-    """The account that goes by `name`: the same on every machine, so that tokens minted apart can follow each other."""
-    return AccountId(hashlib.sha256(b"tunnel/account\0" + name.encode("utf-8", "replace")).digest()[:16])
+def _amounts(asked: Amounts, problems: list[Problem]) -> tuple[int | None, int | None, int | None]:
+    """The numbers that were typed; what is none is added to the problems."""
+    numbers: list[int | None] = []
+    for flag, text in (("--names", asked.names), ("--streams", asked.streams), ("--sessions", asked.sessions)):
+        number = None if text is None else decimal(text.encode("utf-8", "replace"))
+        if text is not None and (number is None or not 1 <= number <= LIMIT_MAX):
+            problems.append(BadArgument(flag, text, f"a number from 1 to {LIMIT_MAX}"))
+        numbers.append(number)
+    names, streams, sessions = numbers
+    return names, streams, sessions
 
 
-def _ttl_seconds(text: str) -> int | None:
-    found = _TTL.fullmatch(text)
-    if found is None:
-        return None
-    seconds = int(found[1]) * _UNIT_SECONDS[found[2]]
-    return seconds if seconds <= _TTL_SECONDS_MAX else None
-
-
-def _token_in_file(file: str, source: str) -> Outcome[bytes, Problem]:
+def token_in_file(file: str, source: str) -> Outcome[bytes, Problem]:
+    """The raw token in a file; `-` is standard input."""
     try:
         if file == STANDARD_INPUT:
             content = sys.stdin.buffer.read(TOKEN_FILE_BYTES_MAX + 1)

@@ -190,8 +190,9 @@ def describe(error: MintRefused) -> str:
     if isinstance(error, Suspended):
         return f"The account `{error.account}` is suspended; resume it first."
     if isinstance(error, TtlOutside):
-        longest = ttl_text(error.limit)
-        return f"A life of {error.seen} seconds is not one of 1s to {longest}, which is what the account allows."
+        return (
+            f"A life of {ttl_text(error.seen)} is not within 1s to {ttl_text(error.limit)}, which the account allows."
+        )
     if isinstance(error, NoKind):
         return "A token needs at least one kind of endpoint: http, tcp or tls."
     return _describe_value(error)

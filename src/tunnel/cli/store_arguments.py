@@ -1,0 +1,216 @@
+"""The flags of the commands about accounts, members, keys, tokens and names, and the records that they make."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
+from typing import Final
+
+from tunnel.cli.commands import (
+    DEFAULT_ACCOUNT,
+    AccountCommand,
+    Amounts,
+    KeyCommand,
+    MemberCommand,
+    MintCommand,
+    NameCommand,
+    NarrowCommand,
+    StoreCommand,
+    StorePlace,
+    TokenCommand,
+)
+from tunnel.core.control.roles import Role, Scope
+from tunnel.core.token.token import EndpointKind
+
+KINDS: Final = {"http": EndpointKind.HTTP, "tcp": EndpointKind.TCP, "tls": EndpointKind.TLS}
+
+ACCOUNT_VERBS: Final[Mapping[str, str]] = {
+    "create": "make an account",
+    "list": "show all accounts",
+    "show": "show one account with its people and names",
+    "change": "change how long its tokens live, or its plan",
+    "suspend": "serve it no more, until it is resumed",
+    "resume": "serve it again",
+}
+MEMBER_VERBS: Final[Mapping[str, str]] = {
+    "add": "let a person act for an account",
+    "list": "show the people of an account",
+    "remove": "let a person act for it no more",
+}
+KEY_VERBS: Final[Mapping[str, str]] = {
+    "mint": "make an API key; print it once, or write it to a file of mode 0600",
+    "list": "show keys, never their secrets",
+    "revoke": "make a key void",
+}
+TOKEN_VERBS: Final[Mapping[str, str]] = {
+    "mint": "make a token; print it, or write it to a file of mode 0600",
+    "list": "show the tokens that were minted here",
+    "show": "show what is known of one token",
+    "revoke": "make a token void, with all that was narrowed from it",
+    "narrow": "make a weaker token of one, without the server",
+}
+NAME_VERBS: Final[Mapping[str, str]] = {
+    "reserve": "keep a name for one account",
+    "list": "show reserved names",
+    "release": "let anybody have a name again",
+}
+
+_DATABASE: Final = "postgresql://USER@HOST/NAME or sqlite:FILE (TUNNEL_DATABASE; default: in the state directory)"
+_LIFE: Final = "how long it is valid: 30s, 15m, 1h, 7d"
+_PATTERN: Final = "one name, *, *-suffix or prefix-*"
+
+
+class StoreTyped(Namespace):
+    """What argparse fills in of these commands."""
+
+    noun: str = ""
+    command: str = ""
+    state: str | None = None
+    database: str | None = None
+    is_json: bool = False
+    name: str | None = None
+    account: str | None = None
+    identity: str = ""
+    role: str = Role.DEVELOPER.value
+    label: str = ""
+    note: str = ""
+    scope: list[str] | None = None
+    api_key: str = ""
+    token: str | None = None
+    token_file: str | None = None
+    ttl: str | None = None
+    ttl_default: str | None = None
+    ttl_max: str | None = None
+    starts: str | None = None
+    plan: str | None = None
+    kind: list[str] | None = None
+    names: str | None = None
+    streams: str | None = None
+    sessions: str | None = None
+    is_sealed: bool = False
+    out: str | None = None
+
+
+def store_command_of(typed: StoreTyped) -> StoreCommand | NarrowCommand | None:
+    """The command that was typed, when it is one of these."""
+    verb = typed.command
+    place = StorePlace(typed.state or "", typed.database, typed.is_json)
+    match typed.noun:
+        case "account":
+            return AccountCommand(verb, place, typed.name or "", typed.ttl_default, typed.ttl_max, typed.plan)
+        case "member":
+            return MemberCommand(verb, place, typed.account or "", typed.identity, typed.role)
+        case "key":
+            about = (typed.api_key, typed.label, typed.role, tuple(typed.scope or ()))
+            return KeyCommand(verb, place, typed.account, *about, typed.ttl, typed.out)
+        case "name":
+            return NameCommand(verb, place, typed.account, typed.name or "", typed.note)
+        case "token":
+            return _token_command(typed, place)
+        case _:
+            return None
+
+
+def _token_command(typed: StoreTyped, place: StorePlace) -> StoreCommand | NarrowCommand:
+    amounts = Amounts(typed.names, typed.streams, typed.sessions)
+    if typed.command == "mint":
+        kinds = tuple(KINDS[kind] for kind in typed.kind or ["http"])
+        account = typed.account or DEFAULT_ACCOUNT
+        limits = (amounts, typed.label, typed.is_sealed)
+        return MintCommand(place, typed.name or "", typed.ttl, account, typed.out, kinds, *limits)
+    if typed.command == "narrow":
+        kinds = tuple(KINDS[kind] for kind in typed.kind or ())
+        files = (typed.token_file or "", typed.out or "")
+        return NarrowCommand(*files, typed.name, kinds, typed.ttl, typed.starts, amounts, typed.is_sealed)
+    return TokenCommand(typed.command, place, typed.account, typed.token, typed.token_file)
+
+
+def add_account(parser: ArgumentParser, verb: str) -> None:
+    """The flags of `account VERB`."""
+    _add_place(parser, "account")
+    if verb != "list":
+        parser.add_argument("name", metavar="NAME", help="of the account")
+    if verb in {"create", "change"}:
+        parser.add_argument("--ttl-default", metavar="T", help="life of a token or an exposure when nobody says: 8h")
+        parser.add_argument("--ttl-max", metavar="T", help="the longest that may be asked for: 30d; none: no limit")
+        parser.add_argument("--plan", metavar="PLAN", help="what it may use")
+
+
+def add_member(parser: ArgumentParser, verb: str) -> None:
+    """The flags of `member VERB`."""
+    _add_place(parser, "member")
+    parser.add_argument("account", metavar="ACCOUNT", help="the name of the account")
+    if verb != "list":
+        parser.add_argument("identity", metavar="IDENTITY", help="an e-mail address, or ISSUER|SUBJECT of OpenID")
+    if verb == "add":
+        parser.add_argument("--role", choices=[role.value for role in Role], default=Role.DEVELOPER.value)
+
+
+def add_key(parser: ArgumentParser, verb: str) -> None:
+    """The flags of `key VERB`."""
+    _add_place(parser, "key")
+    if verb == "revoke":
+        parser.add_argument("api_key", metavar="KEY", help="its public part, k_...")
+        return
+    parser.add_argument("--account", metavar="NAME", help="for this account (default: for the operator, for all)")
+    if verb == "mint":
+        parser.add_argument("--role", choices=[role.value for role in Role], default=Role.OWNER.value)
+        parser.add_argument("--scope", choices=[scope.value for scope in Scope], action="append", help=_SCOPE)
+        parser.add_argument("--label", metavar="TEXT", default="", help="to know it by")
+        parser.add_argument("--ttl", metavar="T", help=f"{_LIFE} (default: until it is revoked)")
+        parser.add_argument("--out", metavar="F", help="write the key there")
+
+
+_SCOPE: Final = "only this of what the role may do; again for more"
+
+
+def add_token(parser: ArgumentParser, verb: str) -> None:
+    """The flags of `token VERB`."""
+    if verb == "narrow":
+        parser.set_defaults(noun="token")
+        parser.add_argument("--token-file", metavar="F", required=True, help="holds the token; - is standard input")
+        parser.add_argument("--out", metavar="F", required=True, help="write the narrowed token there, mode 0600")
+        parser.add_argument("--name", metavar="PATTERN", help=f"only this of its names: {_PATTERN}")
+        parser.add_argument("--kind", choices=list(KINDS), action="append", help="only this kind; again for more")
+        parser.add_argument("--ttl", metavar="T", help="valid so long from now, or from its start: 30s, 15m, 7d")
+        parser.add_argument("--starts-in", dest="starts", metavar="T", help="not valid before that: 15m")
+        _add_amounts(parser)
+        return
+    _add_place(parser, "token")
+    if verb == "mint":
+        parser.add_argument("--name", metavar="PATTERN", required=True, help=_PATTERN)
+        parser.add_argument("--ttl", metavar="T", help=f"{_LIFE} (default: the account's, or 24h)")
+        parser.add_argument("--account", metavar="NAME", help=f"whose it is (default {DEFAULT_ACCOUNT})")
+        parser.add_argument("--kind", choices=list(KINDS), action="append", help="what it may expose (default http)")
+        parser.add_argument("--label", metavar="TEXT", default="", help="to know it by")
+        _add_amounts(parser)
+        parser.add_argument("--out", metavar="F", help="write the token there")
+    elif verb == "list":
+        parser.add_argument("--account", metavar="NAME", help="only of this account")
+    else:
+        parser.add_argument("token", metavar="ID", nargs="?", help="its ID, 32 hexadecimal digits")
+        parser.add_argument("--token-file", metavar="F", help="holds the token; - is standard input")
+
+
+def add_name(parser: ArgumentParser, verb: str) -> None:
+    """The flags of `name VERB`."""
+    _add_place(parser, "name")
+    if verb != "list":
+        parser.add_argument("name", metavar="NAME", help="the name, without the domain")
+    whose = "the account that it is to be for" if verb == "reserve" else "only of this account"
+    parser.add_argument("--account", metavar="NAME", required=verb == "reserve", help=whose)
+    if verb == "reserve":
+        parser.add_argument("--note", metavar="TEXT", default="", help="why")
+
+
+def _add_amounts(parser: ArgumentParser) -> None:
+    parser.add_argument("--names", metavar="N", help="names at once")
+    parser.add_argument("--streams", metavar="N", help="visitors' streams at once")
+    parser.add_argument("--sessions", metavar="N", help="links at once")
+    parser.add_argument("--sealed", dest="is_sealed", action="store_true", help="nobody can narrow it")
+
+
+def _add_place(parser: ArgumentParser, noun: str) -> None:
+    """Where what is known is kept."""
+    parser.set_defaults(noun=noun)
+    parser.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
+    parser.add_argument("--database", metavar="URL", help=_DATABASE)
+    parser.add_argument("--json", dest="is_json", action="store_true", help="answer with one JSON object")
