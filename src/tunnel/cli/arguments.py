@@ -23,8 +23,10 @@ from tunnel.cli.commands import (
     ReloadCommand,
     ServerCommand,
     ServiceCommand,
+    SessionsCommand,
     Sharing,
     VersionCommand,
+    WhoHoldsCommand,
 )
 from tunnel.cli.exits import EXIT_HELP, ExitCode
 from tunnel.cli.policies import PolicyFlags, add_policy_flags
@@ -102,6 +104,9 @@ class _Typed(StoreTyped):
     api: str | None = None
     user: bool = False
     dry_run: bool = False
+    kick: str | None = None
+    drain: str | None = None
+    reason: str = ""
     sockets: bool = False
     units: str | None = None
     arguments: tuple[str, ...] = ()
@@ -159,6 +164,11 @@ def _short_command(typed: _Typed) -> Command:
             return AuditVerifyCommand(typed.file, tuple(typed.key or ()))
         case "audit key":
             return AuditKeyCommand(typed.state or "")
+        case "who-holds":
+            return WhoHoldsCommand(typed.name or "", typed.state or "", typed.database, typed.output == "json")
+        case "sessions":
+            orders = (typed.kick, typed.drain, typed.reason)
+            return SessionsCommand(typed.state or "", *orders, typed.output == "json")
         case _:
             return VersionCommand()
 
@@ -203,6 +213,7 @@ def _parser() -> ArgumentParser:
     _add_http(commands)
     _add_raw(commands)
     _add_token(commands)
+    _add_watching(commands)
     _add_audit(commands)
     _add_owned(commands)
     config = _group(commands, "config", "look at config files")
@@ -341,6 +352,20 @@ def _add_token(commands: "_SubParsersAction[_Parser]") -> None:
         add_token(_command(token, verb, what), verb)
     explain = _command(token, "explain", "say in words what a token allows, and how it was narrowed")
     explain.add_argument("file", metavar="F", nargs="?", default="-", help="holds the token (default: standard input)")
+
+
+def _add_watching(commands: "_SubParsersAction[_Parser]") -> None:
+    holds = _command(commands, "who-holds", "say who holds a name: account, address, epoch, heartbeat, until when")
+    holds.add_argument("name", metavar="NAME", help="the name, without the domain")
+    holds.add_argument("--database", metavar="URL", help="where accounts are, if not in the state directory")
+    sessions = _command(commands, "sessions", "list the agents of a running server, end one, or let it move")
+    one = sessions.add_mutually_exclusive_group()
+    one.add_argument("--kick", metavar="N", help="end session N; its agent is told, and does not come back by itself")
+    one.add_argument("--drain", metavar="N", help="let the agent of session N dial again; what runs may finish")
+    sessions.add_argument("--reason", metavar="TEXT", default="", help="what the agent of --kick is told")
+    for each in (holds, sessions):
+        each.add_argument("--state", metavar="DIR", required=True, help="the state directory of the server")
+        each.add_argument("--output", choices=["json"], help="one line of JSON in place of words")
 
 
 def _add_audit(commands: "_SubParsersAction[_Parser]") -> None:

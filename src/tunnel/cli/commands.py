@@ -280,6 +280,30 @@ class AuditKeyCommand:
     state: str
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class WhoHoldsCommand:
+    """Say who holds a name."""
+
+    name: str
+    state: str
+    database: str | None = field(repr=False)
+    is_json: bool
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class SessionsCommand:
+    """List the sessions of a running server; or end one, or let its agent move."""
+
+    state: str
+    kick: str | None
+    drain: str | None
+    reason: str
+    is_json: bool
+
+
+WatchCommand: TypeAlias = WhoHoldsCommand | SessionsCommand
 AuditCommand: TypeAlias = AuditExportCommand | AuditVerifyCommand | AuditKeyCommand
 
 
@@ -302,5 +326,6 @@ Command: TypeAlias = (
     | ExplainCommand
     | CheckCommand
     | AuditCommand
+    | WatchCommand
     | VersionCommand
 )

@@ -26,8 +26,11 @@ from tunnel.cli.commands import (
     ReloadCommand,
     ServerCommand,
     ServiceCommand,
+    SessionsCommand,
     StoreCommand,
     VersionCommand,
+    WatchCommand,
+    WhoHoldsCommand,
 )
 from tunnel.cli.config import load_config
 from tunnel.cli.exits import ExitCode
@@ -90,7 +93,8 @@ def _start(
     | ServiceCommand
     | HttpCommand
     | AuditCommand
-    | StoreCommand,
+    | StoreCommand
+    | WatchCommand,
     environment: Mapping[str, str],
 ) -> ExitCode:
     from tunnel.cli import start  # noqa: PLC0415 - likewise, 0.2 s for the short commands
@@ -108,6 +112,8 @@ def _start(
             return start.start_agent(command, environment)
         case AuditExportCommand() | AuditVerifyCommand() | AuditKeyCommand():
             return start.run_audit(command, environment)
+        case WhoHoldsCommand() | SessionsCommand():
+            return start.run_watch(command, environment)
         case _:
             return start.run_store_command(command, environment)
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings
 from tunnel.cli.auditing import run_audit
-from tunnel.cli.commands import ControlCommand, HttpCommand, ServerCommand
+from tunnel.cli.commands import ControlCommand, HttpCommand, ServerCommand, WatchCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.problems import describe
 from tunnel.cli.reload import reload_server
@@ -31,6 +31,7 @@ __all__ = (
     "run_audit",
     "run_service",
     "run_store_command",
+    "run_watch",
     "start_agent",
     "start_control",
     "start_server",
@@ -99,6 +100,12 @@ def _reread(command: ServerCommand, environment: Mapping[str, str]) -> Outcome[S
 def start_control(command: ControlCommand, environment: Mapping[str, str]) -> ExitCode:
     """A control process in the foreground; its libraries are loaded for it alone."""
     code: ExitCode = import_module("tunnel.cli.control").run_by_hand(command, environment)
+    return code
+
+
+def run_watch(command: WatchCommand, environment: Mapping[str, str]) -> ExitCode:
+    """What a running server knows; the database it may look into is loaded for it alone."""
+    code: ExitCode = import_module("tunnel.cli.watching").run_watch(command, environment)
     return code
 
 
