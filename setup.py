@@ -14,6 +14,7 @@ SHELL = (
     "drive/alarm",
     "drive/joining",
     "drive/link",
+    "observe/metrics",
     "server/public",
     "server/raw",
     "server/throttle",

@@ -21,6 +21,8 @@ from tunnel.drive.guard import Abortable
 from tunnel.drive.link import Link, StreamHandler
 from tunnel.drive.reading import read_buffer
 from tunnel.observe.events import EventSink
+from tunnel.observe.metered import MeteredEvents
+from tunnel.observe.metrics import Metrics
 from tunnel.ports import Clock, Entropy
 from tunnel.server.counting import NobodyCounts, UsageCounter
 from tunnel.server.gate import judge_all
@@ -191,8 +193,9 @@ class Hub:
         self.limits: Final = limits
         self.clock: Final = clock
         self.entropy: Final = entropy
+        self.metrics: Final = Metrics()
         self.recent: Final = Recent()
-        self.events: Final[EventSink] = Newsroom(self.recent, events)
+        self.events: Final[EventSink] = MeteredEvents(self.metrics, Newsroom(self.recent, events))
         self.loop: Final = loop
         self.buffer: Final = read_buffer()
         self.table: Final = RouteTable(limits)
@@ -277,8 +280,10 @@ class Hub:
         """Count a new public connection in, or say why it is one too many."""
         self.connections.add(visit)
         if len(self.visits) >= self.limits.connections_max or len(self.connections) > self._connections_possible:
+            self.metrics.note_turned_away(SERVER_FULL.code)
             return SERVER_FULL
         if self._visits_of[address] >= self.limits.connections_per_address_max:
+            self.metrics.note_turned_away(TOO_MANY_CONNECTIONS.code)
             return TOO_MANY_CONNECTIONS
         self._visits_of[address] += 1
         self.visits.add(visit)

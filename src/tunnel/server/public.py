@@ -314,8 +314,10 @@ class PublicConnection:
         self._alarm.set_by(Instant(now + self._hub.limits.linger_seconds_max))
 
     def _tell(self, told: Report | HealthNews) -> None:
-        if isinstance(told, Report) and told.account is not None:
-            self._hub.usage.count_exchange(told.account, told.name, told.bytes_up, told.bytes_down)
-            self._hub.recent.note(told, self._address)
+        if isinstance(told, Report):
+            self._hub.metrics.note_exchange(told)
+            if told.account is not None:
+                self._hub.usage.count_exchange(told.account, told.name, told.bytes_up, told.bytes_down)
+                self._hub.recent.note(told, self._address)
         if self._hub.requests_shown or isinstance(told, HealthNews):
             self._hub.events.emit(event_of(told, self._address))

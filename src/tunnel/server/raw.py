@@ -300,6 +300,7 @@ class RawConnection:
         self._side.close(abort=True)
 
     def _report(self, done: PipeDone) -> None:
+        self._hub.metrics.note_connection(self._kind.name.lower(), done.outcome, done.bytes_up, done.bytes_down)
         if self._account is not None:
             self._hub.usage.count_connection(self._account, self._name, done.bytes_up, done.bytes_down)
         if self._toll is not None:
