@@ -11,12 +11,13 @@ from tunnel.core.token.token import Token
 from tunnel.drive.feed import Answer, Facts, Subscription
 from tunnel.drive.link import Link
 from tunnel.observe.escapes import handler_escapes_total
+from tunnel.observe.measures import answer_of
 from tunnel.server.gate import Gate
 from tunnel.server.hub import Hub
+from tunnel.server.measuring import measures
 
 _REASON_CHARS_MAX: Final = 200
 Answering: TypeAlias = Callable[[Facts], Answer]
-Metrics: TypeAlias = Callable[[], Answer]
 
 
 @runtime_checkable
@@ -52,7 +53,8 @@ class HubFeed:
         self._hub: Final = hub
         self._gate: Final = gate
         self._host: Final = socket.gethostname()
-        self.metrics: Metrics | None = None
+        self._process: Final = hub.entropy.random_bytes(8).hex()
+        """Names this process for as long as it runs."""
         self._answers: Final[dict[str, Answering]] = {
             "ping": self._ping,
             "health": self._health,
@@ -128,7 +130,7 @@ class HubFeed:
         return {"items": [*self._hub.recent.of(str(facts.get("name", "")))]}
 
     def _metrics(self, facts: Facts) -> Answer:
-        return {} if self.metrics is None else self.metrics()
+        return answer_of(measures(self._hub, self._process))
 
     # Orders.
 

@@ -21,6 +21,15 @@ def measures(hub: Hub, process: str) -> Measures:
     return Measures(process, {"version": __version__}, _counters(metrics), _gauges(hub), _histograms(metrics))
 
 
+def own_measures() -> Measures:
+    """Of a process that serves nobody itself, such as a supervisor."""
+    counters: dict[str, Numbers] = {
+        "handler_escapes": {"": handler_escapes_total()},
+        "cpu_seconds": {"": cpu_seconds()},
+    }
+    return Measures("own", counters=counters, gauges={"resident_bytes": {"": resident_bytes()}})
+
+
 def cpu_seconds() -> float:
     """What this process has used of the processors, of both kinds."""
     used = resource.getrusage(resource.RUSAGE_SELF)

@@ -9,7 +9,9 @@ from typing import Final, final
 
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.drive.feed import Answer, Facts, FeedClient, Subscription
+from tunnel.observe.measures import Totals, answer_of, measures_of
 from tunnel.server.gate import Gate
+from tunnel.server.measuring import own_measures
 from tunnel.server.recent import RECENT_MAX, Recent
 
 _LOOK_SECONDS: Final = 1.0
@@ -27,6 +29,7 @@ class MergedFeed:
         self._gate: Final = gate
         self._paths: Final = paths
         self._recent: Final = Recent()
+        self._totals: Final = Totals()
         self._listeners = 0
         self._listening: asyncio.Task[None] | None = None
 
@@ -41,6 +44,10 @@ class MergedFeed:
         silent = [error_of(each) for each in told if not isinstance(each, Success)]
         if not answers:
             return {"ok": False, "detail": silent[0] if silent else "no worker runs"}
+        if question == "metrics":
+            told_of = [own_measures(), *[measures_of(answer) for answer in answers]]
+            joined = answer_of(self._totals.take(told_of, is_complete=not silent))
+            return {**joined, "ok": True, "workers": len(told), "silent": len(silent)}
         joined = _joined(answers)
         if question == "health":
             joined["directory"] = self._gate.facts()
