@@ -50,8 +50,9 @@ main()
 class Host:
     """A `tunnel server` that may be killed and started again on the same ports and the same state directory."""
 
-    def __init__(self, folder: Path, limits: str = "") -> None:
+    def __init__(self, folder: Path, limits: str = "", control: tuple[str, ...] = ("--api", "none")) -> None:
         self.folder: Final = folder
+        self._control: Final = control
         self.state: Final = folder / "state"
         self.public: Final = Address(LOOPBACK, _lasting_port())
         self.agents: Final = Address(LOOPBACK, _lasting_port())
@@ -82,7 +83,7 @@ class Host:
         log = (self.folder / "server.log").open("ab")
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _PROGRAM, "server", "--domain", DOMAIN, "--config", str(self._config),
-            "--public", str(self.public), "--agents", str(self.agents), "--state", str(self.state), "--api", "none",
+            "--public", str(self.public), "--agents", str(self.agents), "--state", str(self.state), *self._control,
             "--quiet", "--output", "json", stdout=asyncio.subprocess.PIPE, stderr=log,
         )  # fmt: skip
         log.close()
@@ -150,9 +151,9 @@ class Host:
 
 
 @asynccontextmanager
-async def host(folder: Path, limits: str = "") -> AsyncIterator[Host]:
-    """A server that accepts, ended with the block."""
-    one = Host(folder, limits)
+async def host(folder: Path, limits: str = "", control: tuple[str, ...] = ("--api", "none")) -> AsyncIterator[Host]:
+    """A server that accepts, ended with the block; without a control process unless `control` are flags for one."""
+    one = Host(folder, limits, control)
     try:
         await one.start()
         yield one
