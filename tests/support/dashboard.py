@@ -59,7 +59,7 @@ class Scripted:
     now: int
     is_there: bool = True
     orders: list[dict[str, object]] = field(default_factory=list)
-    gone: set[str] = field(default_factory=set)
+    gone: set[int] = field(default_factory=set)
     busy: int = 3
 
     async def ask(self, question: str, **facts: object) -> Outcome[dict[str, object], str]:
@@ -68,9 +68,10 @@ class Scripted:
             return Failure("nobody answers")
         if question in {"kick", "drain"}:
             self.orders.append({"order": question, **facts})
+            known = [number for number in (7, 9) if number not in self.gone and number == facts.get("session")]
             if question == "kick":
-                self.gone.add(str(facts["session"]))
-            return Success({})
+                self.gone.update(known)
+            return Success({"ok": True, "count": len(known)})
         tables = {
             "sessions": self.sessions,
             "endpoints": self.endpoints,
@@ -82,73 +83,72 @@ class Scripted:
     def sessions(self) -> dict[str, object]:
         """The sessions that were not ended."""
         rows = [
-            self._session("7", ACME, "203.0.113.7:50412", "ada-laptop", ["app", "api"], self.busy),
-            self._session("9", RIVAL, "198.51.100.20:41022", "", ["rival-shop"], 0),
+            self._session(7, ACME, "203.0.113.7:50412", ["app", "api"], self.busy),
+            self._session(9, RIVAL, "198.51.100.20:41022", ["rival-shop"], 0),
         ]
-        return {"sessions": [row for row in rows if row["session"] not in self.gone]}
+        return {"ok": True, "items": [row for row in rows if row["session"] not in self.gone]}
 
-    def _session(
-        self, session: str, account: bytes, peer: str, host: str, names: list[str], streams: int
-    ) -> dict[str, object]:
+    def _session(self, session: int, account: bytes, peer: str, names: list[str], streams: int) -> dict[str, object]:
         return {
             "session": session,
             "account": account.hex(),
-            "token": (session.encode() * 16)[:16].hex(),
+            "token": (f"{session}".encode() * 16).hex(),
             "peer": peer,
-            "host": host,
+            "host": "edge-1",
             "since": self.now - 5400,
-            "links": 2,
+            "heard_seconds": 1.3,
             "streams": streams,
             "names": names,
-            "is_draining": any(order == {"order": "drain", "session": session} for order in self.orders),
         }
 
     def endpoints(self) -> dict[str, object]:
         """The endpoints of those sessions."""
-        made = (("app", "http", ACME, "7"), ("api", "http", ACME, "7"), ("rival-shop", "http", RIVAL, "9"))
+        made = (("app", "http", ACME, 7), ("api", "http", ACME, 7), ("rival-shop", "http", RIVAL, 9))
         rows: list[dict[str, object]] = [
             {
                 "name": name,
                 "kind": kind,
-                "account": account.hex(),
                 "session": session,
-                "peer": "203.0.113.7:50412" if session == "7" else "198.51.100.20:41022",
-                "since": self.now - 5400,
                 "epoch": 3,
-                "url": f"http://{name}.localhost:8080/",
-                "members": 1,
-                "until": self.now + 7200 if name == "api" else 0,
+                "account": account.hex(),
+                "token": "",
+                "peer": "203.0.113.7:50412" if session == 7 else "198.51.100.20:41022",
+                "host": "edge-1",
+                "share": "exclusive",
+                "since": self.now - 5400,
+                "heartbeat": self.now - 1,
+                "lapses": self.now + 30,
+                "outstanding": self.busy if name == "app" else 0,
+                "healthy": name != "api",
             }
             for name, kind, account, session in made
             if session not in self.gone
         ]
-        return {"endpoints": rows}
+        return {"ok": True, "items": rows}
 
     def recent(self, name: str) -> dict[str, object]:
         """The last exchanges of a name."""
         if name not in {"app", "api", "rival-shop"}:
-            return {"exchanges": []}
+            return {"ok": True, "items": []}
         outcomes = ("ok", "ok", "ok", "local-refused", "ok", "ok", "response-timeout", "ok")
         rows: list[dict[str, object]] = [
             {
                 "request_id": f"mfrggzdfmztwq2lk{number:08x}",
-                "at": self.now - number * 7,
+                "at": self.now - number * 7 + 0.25,
+                "session": 9 if name == "rival-shop" else 7,
                 "method": "GET" if number % 3 else "POST",
-                "target": ("/", "/orders", "/static/app.css", "/search")[number % 4],
+                "path": ("/", "/orders", "/static/app.css", "/search")[number % 4],
                 "status": 200 if outcome == "ok" else (504 if outcome.endswith("timeout") else 502),
                 "outcome": outcome,
-                "ms": 8.0 + number * 3.5,
-                "edge_ms": 0.4,
-                "link_ms": 2.2 + number / 4,
-                "local_ms": 4.0 + number * 2,
-                "body_ms": 1.1 + number / 2,
+                "milliseconds": 8.0 + number * 3.5,
+                "hops": {"edge": 0.4, "link": 2.2 + number / 4, "local": 4.0 + number * 2, "body": 1.1 + number / 2},
                 "bytes_up": 412 + number,
                 "bytes_down": 18_000 + number * 997,
                 "peer": "192.0.2.10",
             }
             for number, outcome in enumerate(outcomes)
         ]
-        return {"exchanges": rows}
+        return {"ok": True, "items": rows}
 
     def metrics(self) -> dict[str, object]:
         """Nothing: the past is told by `look_busy`."""

@@ -3,6 +3,7 @@
 The two processes are of one version but may be of two for the moment of an upgrade; so a page reads what it knows.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, final
@@ -19,35 +20,36 @@ ROWS_MAX: Final = 2000
 @final
 @dataclass(frozen=True, slots=True)
 class LiveSession:
-    """One agent's session; `account` and `token` in hexadecimal, `since` 0 when it was not told."""
+    """One agent's session; `account` and `token` in hexadecimal. `silent` is how long it was not heard, in seconds."""
 
-    session: str
+    session: int
     account: str
     token: str
     peer: str
     host: str
     since: UnixSeconds
-    links: int
+    silent: float
     streams: int
     names: tuple[str, ...]
-    is_draining: bool
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class LiveEndpoint:
-    """One name that is answered for; `until` 0: with no end."""
+    """One name that is answered for by one session; `lapses` is when it is given up unless it is heard again."""
 
     name: str
     kind: str
     account: str
-    session: str
+    session: int
     peer: str
+    host: str
     since: UnixSeconds
+    heartbeat: UnixSeconds
+    lapses: UnixSeconds
     epoch: int
-    url: str
-    members: int
-    until: UnixSeconds
+    outstanding: int
+    is_healthy: bool
 
 
 @final
@@ -58,7 +60,7 @@ class Exchange:
     request: str
     at: UnixSeconds
     method: str
-    target: str
+    path: str
     status: int
     outcome: str
     total: float
@@ -68,7 +70,7 @@ class Exchange:
     body: float
     bytes_up: int
     bytes_down: int
-    peer: str
+    session: int
 
 
 async def live_sessions(feed: Feed) -> Outcome[tuple[LiveSession, ...], str]:
@@ -76,21 +78,21 @@ async def live_sessions(feed: Feed) -> Outcome[tuple[LiveSession, ...], str]:
     told = await feed.ask("sessions")
     if not isinstance(told, Success):
         return told
-    return Success(tuple(
+    found = [
         LiveSession(
-            _text(row, "session"),
+            _number(row, "session"),
             _text(row, "account"),
             _text(row, "token"),
             _text(row, "peer"),
             _text(row, "host"),
             UnixSeconds(_number(row, "since")),
-            _number(row, "links"),
+            _float(row.get("heard_seconds")) or 0.0,
             _number(row, "streams"),
-            tuple(str(name) for name in _list(row, "names")),
-            row.get("is_draining") is True,
+            tuple(sorted(str(name) for name in _list(row, "names"))),
         )
-        for row in _rows(value_of(told), "sessions")
-    ))  # fmt: skip
+        for row in _rows(value_of(told))
+    ]
+    return Success(tuple(sorted(found, key=lambda each: each.session)))
 
 
 async def live_endpoints(feed: Feed) -> Outcome[tuple[LiveEndpoint, ...], str]:
@@ -103,15 +105,17 @@ async def live_endpoints(feed: Feed) -> Outcome[tuple[LiveEndpoint, ...], str]:
             _text(row, "name"),
             _text(row, "kind"),
             _text(row, "account"),
-            _text(row, "session"),
+            _number(row, "session"),
             _text(row, "peer"),
+            _text(row, "host"),
             UnixSeconds(_number(row, "since")),
+            UnixSeconds(_number(row, "heartbeat")),
+            UnixSeconds(_number(row, "lapses")),
             _number(row, "epoch"),
-            _text(row, "url"),
-            _number(row, "members"),
-            UnixSeconds(_number(row, "until")),
+            _number(row, "outstanding"),
+            row.get("healthy") is not False,
         )
-        for row in _rows(value_of(told), "endpoints")
+        for row in _rows(value_of(told))
     ]
     return Success(tuple(sorted(found, key=lambda each: (each.name, each.session))))
 
@@ -121,47 +125,67 @@ async def recent_exchanges(feed: Feed, name: str) -> Outcome[tuple[Exchange, ...
     told = await feed.ask("recent", name=name)
     if not isinstance(told, Success):
         return told
-    found = [_exchange(row) for row in _rows(value_of(told), "exchanges")]
-    return Success(tuple(sorted(found, key=lambda each: each.at, reverse=True)))
+    return Success(tuple(_exchange(row) for row in _rows(value_of(told))))
 
 
 async def reading_of(feed: Feed, at: Instant) -> Outcome[Reading, str]:
-    """All counters of the data plane now."""
+    """All counters of the data plane now, added up over its processes."""
     told = await feed.ask("metrics")
     if not isinstance(told, Success):
         return told
-    counters, histograms = _table(value_of(told), "counters"), _table(value_of(told), "histograms")
-    latency = _table(histograms, "exchange_seconds")
+    readings = [_reading(row, at) for row in _rows(value_of(told)) or [value_of(told)]]
+    known = [reading for reading in readings if reading is not None]
+    if not known or any(reading.bounds != known[0].bounds for reading in known):
+        return Failure("the data plane tells no latencies")
+    outcomes: Counter[str] = Counter()
+    for reading in known:
+        outcomes.update(reading.outcomes)
+    return Success(
+        Reading(
+            at,
+            outcomes,
+            sum(reading.bytes_up for reading in known),
+            sum(reading.bytes_down for reading in known),
+            known[0].bounds,
+            tuple(map(sum, zip(*(reading.latency for reading in known), strict=True))),
+        )
+    )
+
+
+def _reading(told: Mapping[str, object], at: Instant) -> Reading | None:
+    """The counters of one process; None when they are not as this program writes them."""
+    counters, latency = _table(told, "counters"), _table(_table(told, "histograms"), "exchange_seconds")
     bounds = tuple(each for each in map(_float, _list(latency, "le")) if each is not None)
     counts = tuple(count for count in _list(latency, "counts") if isinstance(count, int))
-    if not bounds or len(counts) < len(bounds):
-        return Failure("the metrics hold no latencies")
+    if not bounds or len(counts) != len(bounds) + 1:
+        return None
     outcomes = {name: count for name, count in _table(counters, "exchanges").items() if isinstance(count, int)}
     sizes = _table(counters, "bytes")
-    return Success(Reading(at, outcomes, _number(sizes, "up"), _number(sizes, "down"), bounds, counts))
+    return Reading(at, outcomes, _number(sizes, "up"), _number(sizes, "down"), bounds, counts)
 
 
 def _exchange(row: Mapping[str, object]) -> Exchange:
+    hops = _table(row, "hops")
     return Exchange(
         _text(row, "request_id"),
         UnixSeconds(_number(row, "at")),
         _text(row, "method"),
-        _text(row, "target"),
+        _text(row, "path"),
         _number(row, "status"),
         _text(row, "outcome"),
-        _float(row.get("ms")) or 0.0,
-        _float(row.get("edge_ms")) or 0.0,
-        _float(row.get("link_ms")) or 0.0,
-        _float(row.get("local_ms")) or 0.0,
-        _float(row.get("body_ms")) or 0.0,
+        _float(row.get("milliseconds")) or 0.0,
+        _float(hops.get("edge")) or 0.0,
+        _float(hops.get("link")) or 0.0,
+        _float(hops.get("local")) or 0.0,
+        _float(hops.get("body")) or 0.0,
         _number(row, "bytes_up"),
         _number(row, "bytes_down"),
-        _text(row, "peer"),
+        _number(row, "session"),
     )
 
 
-def _rows(told: Mapping[str, object], name: str) -> list[dict[str, object]]:
-    return [row for row in _list(told, name)[:ROWS_MAX] if isinstance(row, dict)]
+def _rows(told: Mapping[str, object]) -> list[dict[str, object]]:
+    return [row for row in _list(told, "items")[:ROWS_MAX] if isinstance(row, dict)]
 
 
 def _list(told: Mapping[str, object], name: str) -> list[object]:

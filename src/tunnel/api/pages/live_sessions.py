@@ -13,7 +13,7 @@ from tunnel.api.pages.feed_view import (
     live_sessions,
     recent_exchanges,
 )
-from tunnel.api.pages.visit import FEED_AWAY, NOT_FOUND, Answer, Moved, Page, Trouble, Visit, path_part, trouble_of
+from tunnel.api.pages.visit import FEED_AWAY, NOT_FOUND, Answer, Moved, Page, Trouble, Visit, trouble_of
 from tunnel.core.audit.entry import AuditFacts
 from tunnel.core.base.ids import Label, UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
@@ -140,8 +140,9 @@ async def endpoint(desk: Desk, visit: Visit) -> Answer:
     if not isinstance(leases, Success):
         return trouble_of(error_of(leases))
     lapsed = tuple(each for each in value_of(leases) if is_seen(visit, each.account.hex())) if not members else ()
-    # Who had the name before is nobody's business who has it now: without a member of theirs they see no exchange.
-    shown = tuple(Shown(each, hop_bar(each)) for each in value_of(recent)) if members else ()
+    # A name may have been another account's an hour ago: only what its present sessions answered is shown.
+    seen = {each.session for each in members}
+    shown = tuple(Shown(each, hop_bar(each)) for each in value_of(recent) if each.session in seen)
     return Page("endpoint.html", name, Endpoint(name, members, owner, lapsed, shown, visit.now))
 
 
@@ -165,7 +166,7 @@ async def _found(desk: Desk, visit: Visit) -> Outcome[LiveSession, Trouble]:
     if not isinstance(told, Success):
         return Failure(FEED_AWAY)
     for each in value_of(told):
-        if each.session == visit.names["session"] and is_seen(visit, each.account):
+        if str(each.session) == visit.names["session"] and is_seen(visit, each.account):
             return Success(each)
     return Failure(NOT_FOUND)
 
@@ -180,7 +181,7 @@ async def ask_kick(desk: Desk, visit: Visit) -> Answer:
         f"End session {each.session} now?",
         "Requests that it is serving are cut off, and its names are free at once. The agent may connect again; "
         "revoke its token to keep it out.",
-        f"/sessions/{path_part(each.session)}/kick",
+        f"/sessions/{each.session}/kick",
         "End the session",
         "/sessions",
     )
@@ -196,7 +197,7 @@ async def ask_drain(desk: Desk, visit: Visit) -> Answer:
     question = Question(
         f"Let session {each.session} run out?",
         "It takes no new visitors; those it is serving are served to their end, then it ends.",
-        f"/sessions/{path_part(each.session)}/drain",
+        f"/sessions/{each.session}/drain",
         "Drain the session",
         "/sessions",
     )
@@ -228,4 +229,4 @@ async def _order(desk: Desk, visit: Visit, order: str, done: str) -> Answer:
     told = await desk.plane.feed.ask(order, session=each.session, **more)
     if not isinstance(told, Success):
         return FEED_AWAY
-    return Moved(visit.link("/sessions", done=done))
+    return Moved(visit.link("/sessions", done=done)) if value_of(told).get("count") else NOT_FOUND
