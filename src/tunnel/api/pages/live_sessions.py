@@ -148,12 +148,12 @@ async def endpoint(desk: Desk, visit: Visit) -> Answer:
 
 def hop_bar(exchange: Exchange) -> HopBar:
     """Each hop's share of the time; what no hop accounts for stays empty."""
-    times = (exchange.edge, exchange.link, exchange.local, exchange.body)
+    times = tuple(max(hop, 0.0) for hop in (exchange.edge, exchange.link, exchange.local, exchange.body))
     whole = max(exchange.total, sum(times), 0.001)
     parts: list[HopPart] = []
     at = 0.0
     for (word, style), amount in zip(_PARTS, times, strict=True):
-        width = _WHOLE * max(amount, 0.0) / whole
+        width = _WHOLE * amount / whole
         if width > 0:
             parts.append(HopPart(style, round(at, 2), round(width, 2), f"{word}: {figures.milliseconds(amount)}"))
         at += width

@@ -14,7 +14,7 @@ _NOTICES: Final[Mapping[str, str]] = {
     "name-reserved": "The name is reserved: nobody outside this account is given it.",
     "name-released": "The name is released: the first who asks for it gets it.",
     "member-added": "The member is added.",
-    "member-changed": "The member has the new role, from their next request on.",
+    "member-changed": "The member has the new role, and signs in anew.",
     "member-removed": "The member is removed, and signed out of this account.",
     "key-revoked": "The key is revoked, and whoever signed in with it is signed out.",
 }
