@@ -53,16 +53,7 @@ def last_action(world: World) -> tuple[str, str, str]:
 @pytest.mark.shows("DASH-TOKEN-001")
 def test_a_token_is_minted_shown_once_and_known_to_the_store(world: World) -> None:
     reader = Reader(world).sign_in("developer")
-    form = {
-        "label": "ci",
-        "pattern": "ci-*",
-        "ttl": "2h",
-        "kind": ["http", "tcp"],
-        "names": "3",
-        "sessions": "",
-        "streams": "",
-    }
-    page = reader.send("/tokens", **form)
+    page = reader.send("/tokens", label="ci", pattern="ci-*", ttl="2h", kind=["http", "tcp"], names="3", sessions="")
     assert page.status_code == 200
     token = token_in(page.text)
     assert (token.account, token.pattern, token.names_max) == (ACME, "ci-*", 3)
