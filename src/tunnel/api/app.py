@@ -25,7 +25,7 @@ from tunnel.api.problems import (
     PROBLEM_TYPE,
     ProblemAnswer,
 )
-from tunnel.api.routes import accounts, audit, keys, members, names, readiness, tokens, usage
+from tunnel.api.routes import accounts, audit, keys, measured, members, names, readiness, tokens, usage
 from tunnel.api.scoped import Admission
 from tunnel.core.base.problem import Hop, Problem
 from tunnel.core.relay.answer import wants_page
@@ -72,6 +72,7 @@ def build_app(plane: Plane, dashboard: DashboardSettings = NO_SETTINGS) -> Contr
     for router in _ROUTERS:
         app.include_router(router, prefix=PREFIX, responses=_RESPONSES)
     app.include_router(readiness.router)
+    app.include_router(measured.router)
     app.router.routes.extend(page_routes(desk_of(plane, dashboard)))
     app.add_exception_handler(RequestValidationError, _on_not_valid)
     app.add_exception_handler(HTTPException, _on_refused)
