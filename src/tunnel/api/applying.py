@@ -30,7 +30,7 @@ RECORDS_MAX: Final = 256
 """In one transaction, so that it is short and others get their turn."""
 _LAST_SECONDS_MAX: Final = 2.0
 """At the end of the control process; the server's last words come right before it."""
-_RETRY_SECONDS_MAX: Final = 5.0
+_RETRY_SECONDS_MAX: Final = 1.0
 _BY_SERVER: Final = "server"
 
 Trouble: TypeAlias = StoreError | CannotRead
