@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench scale soak database compiled test-compiled setup setup-dev lock clean
+.PHONY: help demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench scale soak store database compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -22,6 +22,7 @@ help:
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
 	@echo "make model [DEEP=1]     the model of the multiplexer, in every state (needs spin and a C compiler)"
 	@echo "make scale              10,000 idle agents and visitors, a thundering herd, thousands of streams on one link"
+	@echo "make store [TIME=3]     how many writes and journal records a second each database takes (Postgres if there is one)"
 	@echo "make soak [TIME=60]     churn, seconds long; memory and descriptors have to stay flat"
 	@echo "make database [TIME=40]  Postgres goes away under load in eight ways; no request, no count is lost (needs Postgres)"
 	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
@@ -71,6 +72,10 @@ scale: setup
 
 soak: setup
 	@$(BIN)/python -m bench.soak --seconds $(TIME) $(if $(RESULTS),--json $(RESULTS)/soak.json)
+
+store: TIME = 3
+store: setup-dev
+	@$(BIN)/python -m bench.store --seconds $(TIME) $(if $(RESULTS),--json $(RESULTS)/store.json)
 
 # Left out by name where Postgres is not installed.
 database: TIME = 40

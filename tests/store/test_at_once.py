@@ -5,7 +5,7 @@ serialization failures and deadlocks is said by Postgres.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -260,6 +260,13 @@ async def test_whoever_stops_waiting_leaves_nothing_half_done(place: Place) -> N
     await store.close()
 
 
+class _Turn:
+    """A turn of the event loop, whichever it is."""
+
+    def __await__(self) -> Generator[None]:
+        yield
+
+
 async def _nothing(tx: Transaction) -> Told[None]:
     await tx.rows("SELECT 1")
     return Success(None)
@@ -284,3 +291,21 @@ async def _until_somebody_waits(url: str) -> None:
                 if await cursor.fetchone() is not None:
                     return
                 await anyio.sleep(0.01)
+
+
+@pytest.mark.shows("STORE-AWAY-003")
+async def test_work_that_waits_for_something_else_is_undone(tmp_path: Path) -> None:
+    store = await opened_store(Place("sqlite", "", tmp_path))
+    number = given(await store.change_number())
+    driver = SqliteDriver(tmp_path / "control.db")
+
+    async def work(tx: Transaction) -> Told[None]:
+        await tx.rows("UPDATE changes SET number = number + 1")
+        await _Turn()
+        return Success(None)
+
+    assert "other than its database" in error_of_failure(await driver.write(work)).detail
+    assert given(await store.change_number()) == number
+    assert given(await driver.write(_nothing)) is None
+    await driver.close()
+    await store.close()

@@ -19,6 +19,7 @@ from tunnel.cli.commands import (
     DemoCommand,
     ExplainCommand,
     HttpCommand,
+    MigrateCommand,
     Output,
     ReloadCommand,
     ServerCommand,
@@ -106,6 +107,7 @@ class _Typed(StoreTyped):
     dry_run: bool = False
     kick: str | None = None
     drain: str | None = None
+    check: bool = False
     reason: str = ""
     sockets: bool = False
     units: str | None = None
@@ -158,6 +160,8 @@ def _short_command(typed: _Typed) -> Command:
             return ExplainCommand(typed.file)
         case "check":
             return CheckCommand(typed.file)
+        case "migrate":
+            return MigrateCommand(typed.state or "", typed.database, typed.check)
         case "audit export":
             return AuditExportCommand(typed.state or "", typed.database, typed.first, typed.last, typed.out)
         case "audit verify":
@@ -215,6 +219,7 @@ def _parser() -> ArgumentParser:
     _add_token(commands)
     _add_watching(commands)
     _add_audit(commands)
+    _add_migrate(commands)
     _add_owned(commands)
     config = _group(commands, "config", "look at config files")
     check = _command(config, "check", "say everything that is wrong with a config file")
@@ -384,6 +389,13 @@ def _add_audit(commands: "_SubParsersAction[_Parser]") -> None:
     key = _command(audit, "key", "show the public key that signs the audit trail")
     key.set_defaults(command="audit key")
     key.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
+
+
+def _add_migrate(commands: "_SubParsersAction[_Parser]") -> None:
+    migrate = _command(commands, "migrate", "bring the database to what this version wants")
+    migrate.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
+    migrate.add_argument("--database", metavar="URL", help=_DATABASE)
+    migrate.add_argument("--check", action="store_true", help="change nothing, only say what is pending (exit code 1)")
 
 
 def _group(commands: "_SubParsersAction[_Parser]", name: str, description: str) -> "_SubParsersAction[_Parser]":

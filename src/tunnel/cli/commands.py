@@ -303,6 +303,16 @@ class SessionsCommand:
     is_json: bool
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class MigrateCommand:
+    """Bring a database to what this version wants; with `is_check` only say what it lacks."""
+
+    state: str
+    database: str | None = field(repr=False)
+    is_check: bool
+
+
 WatchCommand: TypeAlias = WhoHoldsCommand | SessionsCommand
 AuditCommand: TypeAlias = AuditExportCommand | AuditVerifyCommand | AuditKeyCommand
 
@@ -327,5 +337,6 @@ Command: TypeAlias = (
     | CheckCommand
     | AuditCommand
     | WatchCommand
+    | MigrateCommand
     | VersionCommand
 )

@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
 EXIT_HELP: Final = """\
 exit codes:
   0    done, or ended in order by Ctrl-C or SIGTERM
-  1    not reloaded: the server goes on as before
+  1    not reloaded, or something is pending: all is as before
   2    usage: an argument, a config file or another file of ours is not right
   3    the name or the port is taken by somebody else
   4    not authorised: the token was refused or does not permit this

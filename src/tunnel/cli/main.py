@@ -22,6 +22,7 @@ from tunnel.cli.commands import (
     DemoCommand,
     ExplainCommand,
     HttpCommand,
+    MigrateCommand,
     NarrowCommand,
     ReloadCommand,
     ServerCommand,
@@ -94,7 +95,8 @@ def _start(
     | HttpCommand
     | AuditCommand
     | StoreCommand
-    | WatchCommand,
+    | WatchCommand
+    | MigrateCommand,
     environment: Mapping[str, str],
 ) -> ExitCode:
     from tunnel.cli import start  # noqa: PLC0415 - likewise, 0.2 s for the short commands
@@ -114,6 +116,8 @@ def _start(
             return start.run_audit(command, environment)
         case WhoHoldsCommand() | SessionsCommand():
             return start.run_watch(command, environment)
+        case MigrateCommand():
+            return start.run_migrate(command, environment)
         case _:
             return start.run_store_command(command, environment)
 

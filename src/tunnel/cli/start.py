@@ -8,7 +8,7 @@ from importlib import import_module
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings
 from tunnel.cli.auditing import run_audit
-from tunnel.cli.commands import ControlCommand, HttpCommand, ServerCommand, WatchCommand
+from tunnel.cli.commands import ControlCommand, HttpCommand, MigrateCommand, ServerCommand, WatchCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.problems import describe
 from tunnel.cli.reload import reload_server
@@ -29,6 +29,7 @@ from tunnel.server.supervisor import Staff, supervise
 __all__ = (
     "reload_server",
     "run_audit",
+    "run_migrate",
     "run_service",
     "run_store_command",
     "run_watch",
@@ -100,6 +101,12 @@ def _reread(command: ServerCommand, environment: Mapping[str, str]) -> Outcome[S
 def start_control(command: ControlCommand, environment: Mapping[str, str]) -> ExitCode:
     """A control process in the foreground; its libraries are loaded for it alone."""
     code: ExitCode = import_module("tunnel.cli.control").run_by_hand(command, environment)
+    return code
+
+
+def run_migrate(command: MigrateCommand, environment: Mapping[str, str]) -> ExitCode:
+    """The drivers of both databases are loaded for it alone."""
+    code: ExitCode = import_module("tunnel.cli.migrating").run_migrate(command, environment)
     return code
 
 

@@ -31,8 +31,7 @@ class Names(Part):
             if await tx.rows("SELECT 1 FROM names WHERE name = ?", name.name):
                 return Failure(AlreadyExists("name", name.name))
             limit = number_of(allowed[0])
-            held = number_of((await tx.rows("SELECT count(*) FROM names WHERE account = ?", name.account))[0])
-            if limit and held >= limit:
+            if limit and await _count(tx, name.account) >= limit:
                 return Failure(QuotaExceeded("names", limit))
             await tx.rows(
                 "INSERT INTO names (name, account, reserved, note) VALUES (?, ?, ?, ?)",
@@ -126,6 +125,11 @@ class Names(Part):
         """Who answered for the name when last reported, newest epoch first; none is no error."""
         sql = "SELECT {lease} FROM leases WHERE name = ? ORDER BY epoch DESC, host, session LIMIT ?"
         return await self._all(sql, (name, PAGE_ROWS_MAX), lease_of)
+
+
+async def _count(tx: Transaction, account: AccountId) -> int:
+    """How many names the account has; nobody reserves another while this transaction is open."""
+    return number_of((await tx.rows("SELECT count(*) FROM names WHERE account = ?", account))[0])
 
 
 def _lease_place(lease: LeaseRecord) -> str:

@@ -19,6 +19,10 @@ from tunnel.store.rows import Cell, Row
 T = TypeVar("T")
 
 _MOMENT_DIGITS_MAX: Final = 18
+_APPEND: Final = (
+    "INSERT INTO audit (number, identity, address, api_key, request, action, subject, account, before_json, "
+    "after_json, at, previous, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
 
 
 class Part:
@@ -58,17 +62,13 @@ async def append_entry(tx: Transaction, facts: AuditFacts) -> AuditEntry:
     """The entry, in its place at the end of the chain; the transaction is a writer's, so nobody else appends."""
     last = await chain_head(tx)
     entry = next_entry(last, facts)
-    await append_entries(tx, (entry,))
+    await tx.rows(_APPEND, *_entry_cells(entry))
     return entry
 
 
 async def append_entries(tx: Transaction, entries: Sequence[AuditEntry]) -> None:
     """Entries that follow the head of the chain and each other."""
-    await tx.each(
-        "INSERT INTO audit (number, identity, address, api_key, request, action, subject, account, before_json, "
-        "after_json, at, previous, digest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [_entry_cells(entry) for entry in entries],
-    )
+    await tx.each(_APPEND, [_entry_cells(entry) for entry in entries])
 
 
 async def chain_head(tx: Transaction) -> ChainHead:

@@ -166,11 +166,11 @@ class SqliteDriver:
             _let_go(seat)
             return Failure(store_error(cause))
         except UnfitCellError as cause:
-            _undo(seat)
             return Failure(cause.error)
         except UnfitRowError as cause:
-            _undo(seat)
             return Failure(StoreUnavailable(f"it was changed by hand or is damaged: {cause}", 60))
+        finally:
+            _undo(seat)
         return done
 
     def _connection_of(self, seat: _Seat) -> sqlite3.Connection:
@@ -186,9 +186,9 @@ class SqliteDriver:
         connection = sqlite3.connect(
             self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
         )
+        seat.connection, seat.file, self._was_open = connection, _identity(self._path), True
         for statement in _SETUP:
             connection.execute(statement)
-        seat.connection, seat.file, self._was_open = connection, _identity(self._path), True
         return connection
 
 
@@ -224,6 +224,7 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _undo(seat: _Seat) -> None:
+    """Ends a transaction that is still open; does nothing when none is."""
     if seat.connection is not None:
         with suppress(sqlite3.Error):
             seat.connection.rollback()
