@@ -11,12 +11,21 @@
   };
 
   /* A part is left as it is while somebody is in it with the keyboard: replacing it would throw them out. */
+  const waiting = new Map();
+
   const replace = (id, markup) => {
     const part = document.getElementById(id);
-    if (part && !part.contains(document.activeElement)) {
+    if (part && part.contains(document.activeElement)) {
+      waiting.set(id, markup);
+    } else if (part) {
+      waiting.delete(id);
       part.innerHTML = markup;
     }
   };
+
+  document.addEventListener("focusout", () => {
+    setTimeout(() => waiting.forEach((markup, id) => replace(id, markup)));
+  });
 
   if (mark && window.EventSource) {
     const source = new EventSource(mark.dataset.liveSource);
