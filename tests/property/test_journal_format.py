@@ -140,6 +140,16 @@ def test_every_flipped_bit_is_found_and_located() -> None:
 
 
 @pytest.mark.shows("JRNL-FORM-004")
+def test_a_bad_block_is_told_with_all_that_was_in_it() -> None:
+    frames, ends = bytearray(segment(RECORDS)[HEAD_BYTES:]), ends_of(RECORDS)
+    frames[ends[0] + 9 : ends[3] - 9] = bytes(ends[3] - ends[0] - 18)
+    portion = read_frames(JOURNAL, bytes(frames), 1)
+    whole = numbered(RECORDS)
+    damage = Damage(ends[0], ends[3], 2, 3, "unreadable bytes")
+    assert portion == Portion((whole[0], damage, *whole[4:]), len(frames), len(RECORDS) + 1)
+
+
+@pytest.mark.shows("JRNL-FORM-004")
 def test_every_flipped_bit_of_a_head_is_found() -> None:
     data = bytearray(segment([]))
     for bit in range(8 * len(data)):

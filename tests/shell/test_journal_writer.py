@@ -253,6 +253,32 @@ def test_the_lock_says_whether_the_process_of_a_journal_lives(tmp_path: Path) ->
     assert [item.record for item in numbered_in(tmp_path / JOURNAL.hex())] == [said(1)]
 
 
+@pytest.mark.shows("JRNL-WRITE-001", "JRNL-WRITE-005")
+async def test_what_comes_while_the_disk_is_busy_is_written_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_busy, goes_on, real = threading.Event(), threading.Event(), os.fdatasync
+
+    def slow(file: int) -> None:
+        is_busy.set()
+        goes_on.wait(PATIENCE)
+        real(file)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    owner = Owner()
+    writer = writer_in(tmp_path, owner)
+    writer.append(said(1))
+    await asyncio.to_thread(is_busy.wait, PATIENCE)
+    writer.append(said(2))
+    goes_on.set()
+    await owner.until(lambda: bool(owner.stored))
+    assert writer.acknowledged == 1
+    await owner.until(lambda: writer.acknowledged == 2)
+    writer.append(said(3))
+    await writer.close()
+    assert [item.record for item in numbered_in(tmp_path / JOURNAL.hex())] == [said(1), said(2), said(3)]
+
+
 @pytest.mark.shows("JRNL-WRITE-005")
 async def test_a_disk_that_hangs_holds_up_neither_the_loop_nor_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -236,6 +236,11 @@ async def test_without_a_disk_usage_is_kept_and_events_are_counted(
     monkeypatch.setattr(os, "fdatasync", real)
     assert "written again" in (await log.next(Warned, 2)).message
     ledger.emit(NotReloaded("said when there is room again"))
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if any(isinstance(record, RecordsDropped) for record in noted_in(tmp_path)):
+                break
+            await asyncio.sleep(0.01)
     await ledger.close()
     records = noted_in(tmp_path)
     counted = usage_of(records)
