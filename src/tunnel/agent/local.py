@@ -24,6 +24,7 @@ from tunnel.drive.reading import read_buffer
 from tunnel.drive.transport import close_once, end_writing, reset, stream_transport
 from tunnel.observe.escapes import note_escape
 from tunnel.observe.events import EventSink, ExchangeDone, LocalUnreachable
+from tunnel.observe.targets import shown_target
 
 _NEVER: Final = Instant(inf)
 _OUT_OF_SOCKETS: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
@@ -348,7 +349,7 @@ class LocalPipe:
                     request_id=seen.request_id,
                     name="",
                     method=seen.method,
-                    target=seen.target,
+                    target=shown_target(seen.target),
                     status=seen.status,
                     milliseconds=seen.seconds * 1000,
                     outcome="ok",

@@ -65,6 +65,7 @@ _DATABASE: Final = "postgresql://USER@HOST/NAME, or sqlite:FILE (default: a file
 _AUDIT_KEY: Final = "trust this public key: 64 hexadecimal digits, or a file that holds them; again for more keys"
 _POOL: Final = "share the name with other agents of the account that say --pool, too; requests go to the least busy"
 _HEALTH: Final = "GET this of the local service now and then, and take no requests while it fails"
+_LOG: Final = "a log on standard error in place of the screen: one line an exchange, a session, an event"
 _JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
 
 
@@ -115,12 +116,13 @@ class _Typed(StoreTyped):
     file: str = "-"
     output: str | None = None
     quiet: bool = False
+    log_format: str | None = None
 
 
 def read_arguments(arguments: Sequence[str]) -> Command:
     """The command that was typed; ends the process with its help (0) or a usage error (2) when none was."""
     typed = _parser().parse_args(list(arguments), _Typed())
-    output = Output(is_json=typed.output == "json", is_quiet=typed.quiet)
+    output = Output(is_json=typed.output == "json", is_quiet=typed.quiet, log_format=typed.log_format)
     owned = store_command_of(typed)
     if owned is not None:
         return owned
@@ -418,3 +420,4 @@ def _command(commands: "_SubParsersAction[_Parser]", name: str, description: str
 def _add_output(parser: ArgumentParser) -> None:
     parser.add_argument("--output", choices=["json"], help=_JSON)
     parser.add_argument("--quiet", action="store_true", help="say nothing of single requests")
+    parser.add_argument("--log-format", choices=["json", "console"], help=_LOG)

@@ -16,6 +16,7 @@ class Output:
 
     is_json: bool
     is_quiet: bool
+    log_format: str | None = None
 
 
 @final

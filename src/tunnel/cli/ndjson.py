@@ -21,14 +21,14 @@ def _left_out_object(count: int) -> str:
 
 @final
 class NdjsonScreen:
-    """Objects from the first readiness on, log lines always; finished after `close`."""
+    """Objects from the first readiness on, log lines always unless there is another log; finished after `close`."""
 
-    def __init__(self, clock: Callable[[], datetime], *, is_quiet: bool) -> None:
+    def __init__(self, clock: Callable[[], datetime], *, is_quiet: bool, with_log: bool = True) -> None:
         self._clock = clock
         self._is_quiet = is_quiet
         self._was_ready = False
         self._out = LineWriter(sys.stdout.fileno(), _left_out_object)
-        self._log = LineWriter(sys.stderr.fileno(), left_out_line)
+        self._log = LineWriter(sys.stderr.fileno(), left_out_line) if with_log else None
 
     def emit(self, event: Event) -> None:
         """Show one event."""
@@ -38,7 +38,8 @@ class NdjsonScreen:
                 self._write(object_of(event))
             return
         self._was_ready = self._was_ready or isinstance(inner, (ServerReady, AgentReady))
-        self._log.write(f"{self._clock():%H:%M:%S} {line_of(event)}")
+        if self._log is not None:
+            self._log.write(f"{self._clock():%H:%M:%S} {line_of(event)}")
         self._write(object_of(event))
 
     def hint(self, text: str) -> None:
@@ -48,7 +49,8 @@ class NdjsonScreen:
     def close(self) -> None:
         """Write what waits."""
         self._out.close()
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
 
     def _write(self, told: dict[str, object]) -> None:
         if self._was_ready:

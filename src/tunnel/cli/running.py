@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Final, Protocol, TypeAlias, TypeVar, final
 
@@ -55,7 +56,13 @@ Work: TypeAlias = Callable[[Screen, asyncio.Event], Awaitable[Outcome[None, Agen
 
 
 def screen_for(output: Output, environment: Mapping[str, str]) -> Screen:
-    """JSON lines when asked for; a live status in a terminal that can move its cursor; plain lines otherwise."""
+    """A log or JSON lines when asked for; a live status in a terminal that can move its cursor; else plain lines."""
+    if output.log_format is not None:
+        # Loaded by name: its library costs everybody else a tenth of a second.
+        log: Screen = import_module("tunnel.cli.logging").log_screen(output)
+        if not output.is_json:
+            return log
+        return BothScreens(NdjsonScreen(datetime.now, is_quiet=output.is_quiet, with_log=False), log)
     if output.is_json:
         return NdjsonScreen(datetime.now, is_quiet=output.is_quiet)
     if sys.stdout.isatty() and environment.get("TERM", "dumb") != "dumb":
@@ -84,6 +91,29 @@ def run_on_screen(
     finally:
         screen.close()
     return conclude(ended)
+
+
+@final
+class BothScreens:
+    """Two screens that are shown the same. Finished after `close`."""
+
+    def __init__(self, one: Screen, other: Screen) -> None:
+        self._screens: Final = (one, other)
+
+    def emit(self, event: Event) -> None:
+        """Show one event on both."""
+        for screen in self._screens:
+            screen.emit(event)
+
+    def hint(self, text: str) -> None:
+        """Show a hint on both."""
+        for screen in self._screens:
+            screen.hint(text)
+
+    def close(self) -> None:
+        """Show what is still to be shown."""
+        for screen in self._screens:
+            screen.close()
 
 
 @final

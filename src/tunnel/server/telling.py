@@ -5,6 +5,7 @@ from typing import Final
 from tunnel.core.relay.actions import HealthNews, Report
 from tunnel.core.route.table import Lease
 from tunnel.observe.events import ExchangeDone, MemberHealth
+from tunnel.observe.targets import shown_target
 from tunnel.server.hub import Hub
 
 _ASIDE: Final = "requests found its local service not answering; others serve in its place for now"
@@ -20,7 +21,7 @@ def event_of(told: Report | HealthNews, peer: str) -> ExchangeDone | MemberHealt
         request_id=told.request_id,
         name=told.name,
         method=told.method.decode("latin-1"),
-        target=told.target.decode("latin-1"),
+        target=shown_target(told.target.decode("latin-1")),
         status=told.status,
         milliseconds=told.seconds * 1000,
         outcome=told.outcome,
