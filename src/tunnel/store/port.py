@@ -13,6 +13,7 @@ from tunnel.core.audit.entry import AuditEntry, AuditFacts, ChainHead
 from tunnel.core.base.ids import Label, UnixSeconds
 from tunnel.core.control.account import Account, AccountChange, Member, Plan
 from tunnel.core.control.act import Act
+from tunnel.core.control.billing import BillingRecord, MeterReport, Standing
 from tunnel.core.control.credential import IdempotentAnswer, KeyRecord, TokenRecord, WebSession
 from tunnel.core.control.facts import DirectoryFacts, Revocation
 from tunnel.core.control.name import LeaseRecord, NameRecord
@@ -263,6 +264,45 @@ class AnswerStore(Protocol):
         """The claim is given up, since nothing was done; an answer stays."""
 
 
+class BillingStore(Protocol):
+    """Customers at the payment provider, its news, and what of usage it was told."""
+
+    async def link_customer(self, account: AccountId, customer: str, act: Act, now: UnixSeconds) -> Told[BillingRecord]:
+        """The record. NotFound for the account; AlreadyExists when it, or the customer, is linked."""
+
+    async def billing(self, account: AccountId) -> Told[BillingRecord]:
+        """The account's customer and how it stands, or NotFound."""
+
+    async def billing_of_customer(self, customer: str) -> Told[BillingRecord]:
+        """The record with this customer, or NotFound: it is another program's."""
+
+    async def billings(self, page: Page) -> Told[PageOf[BillingRecord]]:
+        """All of them, by customer."""
+
+    async def has_billing_event(self, event: str) -> Told[bool]:
+        """Whether a message of the provider was acted on."""
+
+    async def apply_standing(
+        self, customer: str, event: str, standing: Standing, act: Act, now: UnixSeconds
+    ) -> Told[BillingRecord]:
+        """The record as it is now; with it the account has its plan, and `event` ("": none) is remembered.
+
+        NotFound for the customer, and for a plan that is none of ours; then nothing is changed or remembered.
+        """
+
+    async def settle_usage(self, now: UnixSeconds) -> Told[int]:
+        """How many reports were written down: usage of hours that are over, beyond what was reported of them.
+
+        Call it until it gives 0. Usage that comes late makes a report of its own.
+        """
+
+    async def due_reports(self, after: str, limit: int) -> Told[tuple[MeterReport, ...]]:
+        """Reports that are written down and not known to be taken, by identifier, from behind `after` ("": all)."""
+
+    async def note_reported(self, identifiers: Sequence[str]) -> Told[None]:
+        """The provider took these."""
+
+
 class Store(
     AccountStore,
     KeyStore,
@@ -274,6 +314,7 @@ class Store(
     JournalStore,
     SessionStore,
     AnswerStore,
+    BillingStore,
     Protocol,
 ):
     """The whole store; ask for the noun's Protocol where that is all you need."""

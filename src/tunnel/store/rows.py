@@ -8,6 +8,7 @@ from tunnel.core.audit.entry import AuditEntry, AuditFacts
 from tunnel.core.base.ids import Label, UnixSeconds
 from tunnel.core.control.account import Account, Member, Plan
 from tunnel.core.control.act import Act
+from tunnel.core.control.billing import BillingRecord, Meter, MeterReport
 from tunnel.core.control.credential import IdempotentAnswer, KeyRecord, TokenRecord, WebSession
 from tunnel.core.control.facts import Revocation
 from tunnel.core.control.name import LeaseRecord, NameRecord
@@ -37,6 +38,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     ),
     "checkpoint": "number, digest, before_number, at, public_key, signature",
     "web_session": "cookie_hash, identity, account, role, api_key, csrf, created, seen, expires",
+    "billing": "account, customer, linked, plan, subscription, status, synced",
     "answer": "owner, idempotency_key, request_digest, status, body, at",
 }
 """The columns of each noun, in the order in which its function takes them."""
@@ -99,6 +101,14 @@ class Cells:
         if not isinstance(cell, bytes):
             raise UnfitRowError(_story("an account", cell))
         return AccountId(cell)
+
+    def meter(self) -> Meter:
+        """A meter of the payment provider."""
+        word = self.text()
+        for meter in Meter:
+            if meter.value == word:
+                return meter
+        raise UnfitRowError(_story("a meter", word))
 
     def role(self) -> Role:
         """A role."""
@@ -325,4 +335,31 @@ def answer_of(row: Row) -> IdempotentAnswer:
         status=cells.number(),
         body=cells.blob(),
         at=cells.moment(),
+    )
+
+
+def billing_of(row: Row) -> BillingRecord:
+    """`{billing}`."""
+    cells = Cells(row)
+    return BillingRecord(
+        account=cells.account(),
+        customer=cells.text(),
+        linked=cells.moment(),
+        plan=cells.text(),
+        subscription=cells.text(),
+        status=cells.text(),
+        synced=cells.moment(),
+    )
+
+
+def report_of(row: Row) -> MeterReport:
+    """The identifier, account, customer, hour, meter and quantity of a report."""
+    cells = Cells(row)
+    return MeterReport(
+        identifier=cells.text(),
+        account=cells.account(),
+        customer=cells.text(),
+        hour=cells.moment(),
+        meter=cells.meter(),
+        quantity=cells.number(),
     )

@@ -8,6 +8,7 @@ from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.store.accounts import Accounts
 from tunnel.store.answers import Answers
+from tunnel.store.billing import Billing
 from tunnel.store.driver import Driver, Transaction, Work
 from tunnel.store.errors import StoreUnavailable, Told
 from tunnel.store.facts import Facts
@@ -85,7 +86,7 @@ class Prepared:
 
 
 @final
-class SqlStore(Accounts, Keys, Tokens, Names, Usage, Facts, Trail, Journals, WebSessions, Answers):
+class SqlStore(Accounts, Keys, Tokens, Names, Usage, Facts, Trail, Journals, WebSessions, Answers, Billing):
     """The store of one database. Finished by `close`."""
 
     async def health(self) -> Told[StoreHealth]:
