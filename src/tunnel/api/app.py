@@ -64,8 +64,10 @@ class ControlApi(FastAPI):
         return self.openapi_schema
 
 
-def build_app(plane: Plane, dashboard: DashboardSettings = NO_SETTINGS) -> ControlApi:
-    """The application over one plane, with its dashboard; it is called through a `Door`."""
+def build_app(
+    plane: Plane, dashboard: DashboardSettings = NO_SETTINGS, extras: tuple[APIRouter, ...] = ()
+) -> ControlApi:
+    """The application over one plane, its dashboard and what else is at its root; it is called through a `Door`."""
     app = ControlApi(docs_url=None, redoc_url=None, openapi_url=f"{PREFIX}/openapi.json", redirect_slashes=False)
     app.state.plane = plane
     app.state.admission = Admission(plane)
@@ -73,6 +75,8 @@ def build_app(plane: Plane, dashboard: DashboardSettings = NO_SETTINGS) -> Contr
         app.include_router(router, prefix=PREFIX, responses=_RESPONSES)
     app.include_router(readiness.router)
     app.include_router(measured.router)
+    for router in extras:
+        app.include_router(router)
     app.router.routes.extend(page_routes(desk_of(plane, dashboard)))
     app.add_exception_handler(RequestValidationError, _on_not_valid)
     app.add_exception_handler(HTTPException, _on_refused)

@@ -16,6 +16,7 @@ from tunnel.api import applying, checkpoints, publishing
 from tunnel.api.app import build_app
 from tunnel.api.board import Board
 from tunnel.api.door import Door
+from tunnel.api.extra import Extra, extras_of
 from tunnel.api.listening import serve_application
 from tunnel.api.pages import sampling
 from tunnel.api.pages.settings import DashboardSettings, dashboard_settings
@@ -93,19 +94,23 @@ async def _work(
     if not isinstance(opened, Success):
         return Failure(DatabaseUnusable(describe(error_of(opened))))
     store = value_of(opened)
+    extras: tuple[Extra, ...] = ()
     try:
         plane = Plane(store, settings.state, clock, entropy, FeedClient(settings.state), settings, Board(), events)
-        dashboard = _dashboard(plane)
+        dashboard, extras = _dashboard(plane), _extras(plane)
+        more = tuple(Service(extra.name, extra.run) for extra in extras)
         door.answer_to(dashboard.host)
-        door.turn_to(build_app(plane, dashboard))
+        door.turn_to(build_app(plane, dashboard, tuple(extra.router for extra in extras)))
         await _hint_at_keys(plane)
         async with anyio.create_task_group() as group:
-            for service in services:
+            for service in (*services, *more):
                 group.start_soon(_keep_up, service, plane)
             await stop.wait()
             group.cancel_scope.cancel()
     finally:
         with anyio.CancelScope(shield=True):
+            for extra in extras:
+                await extra.close()
             await store.close()
     return Success(None)
 
@@ -117,6 +122,15 @@ def _dashboard(plane: Plane) -> DashboardSettings:
         return value_of(told)
     plane.events.emit(Warned(str(error_of(told))))
     return DashboardSettings()
+
+
+def _extras(plane: Plane) -> tuple[Extra, ...]:
+    """What is asked for beside the API; what cannot be had is said, and stops nothing."""
+    wanted = extras_of(plane)
+    if isinstance(wanted, Success):
+        return value_of(wanted)
+    plane.events.emit(Warned(error_of(wanted)))
+    return ()
 
 
 async def _hint_at_keys(plane: Plane) -> None:

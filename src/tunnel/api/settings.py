@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, final
 
+from tunnel.api.billing.settings import BillingSettings
 from tunnel.drive.address import Address
 
 DEFAULT_API: Final = Address("127.0.0.1", 7480)
@@ -23,5 +24,6 @@ class ControlSettings:
     api: Address = DEFAULT_API
     database: str = field(default="", repr=False)
     signing_key: bytes = field(default=b"", repr=False)
+    billing: BillingSettings | None = None
     requests_second: int = 50
     """What one API key may ask for; four seconds' worth at once."""

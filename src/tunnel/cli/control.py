@@ -14,6 +14,7 @@ from typing import Final, NoReturn, final
 
 import anyio
 
+from tunnel.api.billing.settings import billing_settings
 from tunnel.api.process import DatabaseUnusable, run_control
 from tunnel.api.settings import ControlSettings
 from tunnel.cli.commands import ControlCommand
@@ -86,7 +87,11 @@ async def _control(
     key = signing_key(state)
     if not isinstance(key, Success):
         return Failure(StateUnusable(str(state), describe(error_of(key))))
-    ended = await run_control(ControlSettings(state, api, database, value_of(key).private), events, stop)
+    billing = billing_settings(os.environ)
+    if not isinstance(billing, Success):
+        events.emit(Warned(f"nothing is billed: {error_of(billing)}"))
+    asked = value_of(billing) if isinstance(billing, Success) else None
+    ended = await run_control(ControlSettings(state, api, database, value_of(key).private, asked), events, stop)
     return ended if isinstance(ended, Success) else Failure(_end_of(error_of(ended)))
 
 
