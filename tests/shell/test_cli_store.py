@@ -292,3 +292,25 @@ def test_what_is_listed_fits_eighty_columns(shell: Shell) -> None:
         ["member", "list", account[1]],
     ):
         assert max(len(line) for line in done(shell(*typed)).splitlines()) <= WIDTH
+
+
+@pytest.mark.shows("BILL-KEY-001")
+def test_plans_are_set_and_an_account_becomes_a_customer(shell: Shell) -> None:
+    done(shell("plan", "set", "pro", "--requests-month", "1000", "--bytes-month", "5000"))
+    done(shell("plan", "set", "pro", "--requests-month", "2000"))
+    plans = json.loads(done(shell("plan", "list", "--json")))["plans"]
+    assert {plan["plan"]: (plan["requests_month"], plan["bytes_month"]) for plan in plans} == {
+        "free": (0, 0),
+        "pro": (2000, 5000),
+    }
+    assert all(len(line) <= WIDTH for line in done(shell("plan", "list")).splitlines())
+    done(shell("account", "create", "ada"))
+    assert "no customers" in done(shell("billing", "list"))
+    done(shell("billing", "link", "ada", "--customer", "cus_1"))
+    assert json.loads(done(shell("billing", "list", "--json")))["customers"][0]["customer"] == "cus_1"
+    for wrong in (("--customer", "1"), ("--customer", "cus_1"), ("--email", ANN)):
+        code, _, err = shell("billing", "link", "ada", *wrong)
+        assert code == ExitCode.USAGE
+        assert err.startswith("tunnel: ")
+    code, _, err = shell("plan", "set", "pro", "--names", "many")
+    assert (code, "--names: 'many' is not a number" in err) == (ExitCode.USAGE, True)

@@ -34,16 +34,20 @@ from tunnel.cli.policies import PolicyFlags, add_policy_flags
 from tunnel.cli.said_aloud import RefusePassword, RefuseToken
 from tunnel.cli.store_arguments import (
     ACCOUNT_VERBS,
+    BILLING_VERBS,
     KEY_VERBS,
     KINDS,
     MEMBER_VERBS,
     NAME_VERBS,
+    PLAN_VERBS,
     TOKEN_VERBS,
     StoreTyped,
     add_account,
+    add_billing,
     add_key,
     add_member,
     add_name,
+    add_plan,
     add_token,
     store_command_of,
 )
@@ -351,6 +355,12 @@ def _add_owned(commands: "_SubParsersAction[_Parser]") -> None:
     name = _group(commands, "name", "names that are one account's")
     for verb, what in NAME_VERBS.items():
         add_name(_command(name, verb, what), verb)
+    plan = _group(commands, "plan", "how much accounts may use")
+    for verb, what in PLAN_VERBS.items():
+        add_plan(_command(plan, verb, what), verb)
+    billing = _group(commands, "billing", "accounts that pay through Stripe")
+    for verb, what in BILLING_VERBS.items():
+        add_billing(_command(billing, verb, what), verb)
 
 
 def _add_token(commands: "_SubParsersAction[_Parser]") -> None:

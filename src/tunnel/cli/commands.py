@@ -197,6 +197,29 @@ class NameCommand:
 
 @final
 @dataclass(frozen=True, slots=True)
+class PlanCommand:
+    """List plans, or set one; each amount with its flag, None leaves it as it is."""
+
+    verb: str
+    place: StorePlace
+    plan: str
+    amounts: tuple[tuple[str, str | None], ...]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class BillingCommand:
+    """List customers, or make an account one: that which is named, or a new one with this e-mail address."""
+
+    verb: str
+    place: StorePlace
+    account: str
+    customer: str | None
+    email: str | None
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class Amounts:
     """How much of each a token allows at once; None leaves it as it is."""
 
@@ -324,7 +347,16 @@ class VersionCommand:
     """Say which version this is."""
 
 
-StoreCommand: TypeAlias = AccountCommand | MemberCommand | KeyCommand | TokenCommand | NameCommand | MintCommand
+StoreCommand: TypeAlias = (
+    AccountCommand
+    | MemberCommand
+    | KeyCommand
+    | TokenCommand
+    | NameCommand
+    | MintCommand
+    | PlanCommand
+    | BillingCommand
+)
 Command: TypeAlias = (
     DemoCommand
     | ServerCommand

@@ -8,11 +8,13 @@ from tunnel.cli.commands import (
     DEFAULT_ACCOUNT,
     AccountCommand,
     Amounts,
+    BillingCommand,
     KeyCommand,
     MemberCommand,
     MintCommand,
     NameCommand,
     NarrowCommand,
+    PlanCommand,
     StoreCommand,
     StorePlace,
     TokenCommand,
@@ -53,6 +55,22 @@ NAME_VERBS: Final[Mapping[str, str]] = {
     "release": "let anybody have a name again",
 }
 
+PLAN_VERBS: Final[Mapping[str, str]] = {
+    "list": "show all plans",
+    "set": "make or change a plan; what is not said stays, and is no limit at first",
+}
+BILLING_VERBS: Final[Mapping[str, str]] = {
+    "list": "show the accounts that are customers at Stripe",
+    "link": "make an account a customer, whose subscriptions decide its plan",
+}
+_PLAN_FLAGS: Final[Mapping[str, str]] = {
+    "--names": "names that it may reserve",
+    "--endpoints": "endpoints at once",
+    "--requests-month": "requests a month",
+    "--bytes-month": "bytes a month",
+    "--requests-second": "requests a second",
+}
+
 _DATABASE: Final = "postgresql://USER@HOST/NAME or sqlite:FILE (TUNNEL_DATABASE; default: in the state directory)"
 _LIFE: Final = "how long it is valid: 30s, 15m, 1h, 7d"
 _PATTERN: Final = "one name, *, *-suffix or prefix-*"
@@ -81,6 +99,12 @@ class StoreTyped(Namespace):
     ttl_max: str | None = None
     starts: str | None = None
     plan: str | None = None
+    customer: str | None = None
+    email: str | None = None
+    endpoints: str | None = None
+    requests_month: str | None = None
+    bytes_month: str | None = None
+    requests_second: str | None = None
     kind: list[str] | None = None
     names: str | None = None
     streams: str | None = None
@@ -105,6 +129,11 @@ def store_command_of(typed: StoreTyped) -> StoreCommand | NarrowCommand | None:
             return NameCommand(verb, place, typed.account, typed.name or "", typed.note)
         case "token":
             return _token_command(typed, place)
+        case "plan":
+            said = (typed.names, typed.endpoints, typed.requests_month, typed.bytes_month, typed.requests_second)
+            return PlanCommand(verb, place, typed.plan or "", tuple(zip(_PLAN_FLAGS, said, strict=True)))
+        case "billing":
+            return BillingCommand(verb, place, typed.account or "", typed.customer, typed.email)
         case _:
             return None
 
@@ -199,6 +228,25 @@ def add_name(parser: ArgumentParser, verb: str) -> None:
     parser.add_argument("--account", metavar="NAME", required=verb == "reserve", help=whose)
     if verb == "reserve":
         parser.add_argument("--note", metavar="TEXT", default="", help="why")
+
+
+def add_plan(parser: ArgumentParser, verb: str) -> None:
+    """The flags of `plan VERB`."""
+    _add_place(parser, "plan")
+    if verb == "set":
+        parser.add_argument("plan", metavar="PLAN", help="its name; a price at Stripe has it as tunnel_plan")
+        for flag, what in _PLAN_FLAGS.items():
+            parser.add_argument(flag, metavar="N", help=f"{what}; 0 is no limit")
+
+
+def add_billing(parser: ArgumentParser, verb: str) -> None:
+    """The flags of `billing VERB`."""
+    _add_place(parser, "billing")
+    if verb == "link":
+        parser.add_argument("account", metavar="ACCOUNT", help="the name of the account")
+        one = parser.add_mutually_exclusive_group(required=True)
+        one.add_argument("--customer", metavar="ID", help="a customer that is there: cus_...")
+        one.add_argument("--email", metavar="EMAIL", help="make a customer at Stripe (TUNNEL_STRIPE_KEY_FILE)")
 
 
 def _add_amounts(parser: ArgumentParser) -> None:

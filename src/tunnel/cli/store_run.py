@@ -13,10 +13,12 @@ from tunnel.cli.account_actions import account_answer, member_answer, name_answe
 from tunnel.cli.answers import Answer, Refusal, json_text, refused, refused_for
 from tunnel.cli.commands import (
     AccountCommand,
+    BillingCommand,
     KeyCommand,
     MemberCommand,
     MintCommand,
     NameCommand,
+    PlanCommand,
     StoreCommand,
     StorePlace,
     TokenCommand,
@@ -24,6 +26,7 @@ from tunnel.cli.commands import (
 from tunnel.cli.credential_actions import Bench, key_answer, mint, mint_answer, token_answer
 from tunnel.cli.databases import database_asked
 from tunnel.cli.exits import ExitCode
+from tunnel.cli.plan_actions import billing_answer, plan_answer
 from tunnel.cli.report import say
 from tunnel.cli.tokens import asked_of, sentences_of
 from tunnel.core.base.ids import UnixSeconds
@@ -64,7 +67,7 @@ async def perform(command: StoreCommand, environment: Mapping[str, str]) -> Outc
         return opened
     store = value_of(opened)
     try:
-        return await _answer(command, Bench(store, acting(), _now()))
+        return await _answer(command, Bench(store, acting(), _now()), environment)
     finally:
         await store.close()
 
@@ -87,7 +90,7 @@ def acting() -> Act:
     return Act(_login(), "", BY_SHELL, os.urandom(_REQUEST_BYTES).hex())
 
 
-async def _answer(command: StoreCommand, bench: Bench) -> Outcome[Answer, Refusal]:
+async def _answer(command: StoreCommand, bench: Bench, environment: Mapping[str, str]) -> Outcome[Answer, Refusal]:
     match command:
         case AccountCommand():
             return await account_answer(command, bench.store, bench.act, bench.now)
@@ -101,6 +104,10 @@ async def _answer(command: StoreCommand, bench: Bench) -> Outcome[Answer, Refusa
             return await token_answer(command, bench)
         case MintCommand():
             return await mint_answer(command, bench)
+        case PlanCommand():
+            return await plan_answer(command, bench.store, bench.act, bench.now)
+        case BillingCommand():
+            return await billing_answer(command, bench.store, bench.act, bench.now, environment)
         case _:
             assert_never(command)
 
