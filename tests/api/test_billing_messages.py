@@ -228,7 +228,8 @@ async def test_a_refused_report_stands_in_nobody_s_way(tmp_path: Path) -> None:
             world.clock.seconds += 2 * HOUR_SECONDS
         provider.refusals = 1
         refused = await report_usage(syncing)
-        assert refused == Failure(ProviderRefused("no such meter"))
+        assert isinstance(refused, Failure)
+        assert error_of(refused) == ProviderRefused("no such meter")
         assert [each.quantity for each in provider.counted.values()] == [2]
         assert "no such meter" in describe(error_of(refused))
         assert await report_usage(syncing) == Success(1)

@@ -59,4 +59,4 @@ def message(event: str, customer: str, kind: str = "customer.subscription.update
 
 def signed(body: bytes, secret: str = SECRET, at: int | None = None) -> str:
     """The Stripe-Signature of a body; `at` is now unless it is said."""
-    return WebhookSignature.generate_signature_header(body.decode("latin-1"), secret, at)
+    return str(WebhookSignature.generate_signature_header(body.decode("latin-1"), secret, at))
