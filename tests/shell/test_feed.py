@@ -129,6 +129,8 @@ async def test_an_operator_ends_a_session_and_moves_another(tmp_path: Path, work
             assert f"reserved by account {MINE.hex()}" in told
             listed = await commanded("sessions", "--state", state)
             assert "demo" in listed
+            assert "directory 1, " in listed
+            assert "0 revoked tokens, 1 reserved name, 0 accounts" in listed
             numbers = {each["name"]: each["session"] for each in items_of(await asked(running, "endpoints"))}
             await commanded("sessions", "--state", state, "--kick", str(numbers["demo"]), "--reason", "spring cleaning")
             ended = await agent.end()

@@ -120,7 +120,10 @@ async def _sessions(command: SessionsCommand, orders: list[tuple[str, str]]) -> 
     if command.is_json:
         print(json.dumps(_items(told)))
     else:
-        print("\n".join(printable(line) for line in session_lines(told, UnixSeconds(int(time.time())))))
+        health = await feed.ask("health")
+        known = directory_line(value_of(health)) if isinstance(health, Success) else ""
+        lines = [*session_lines(told, UnixSeconds(int(time.time()))), known]
+        print("\n".join(printable(line) for line in lines if line))
     return ExitCode.OK
 
 
@@ -139,6 +142,22 @@ def session_lines(told: Answer, now: UnixSeconds) -> list[str]:
             f"{since:10}  {_number(item, 'streams'):>7}  {shown}"
         )
     return lines
+
+
+def directory_line(health: Answer) -> str:
+    """What the server knows of accounts, and how old that is."""
+    found = health.get("directory")
+    facts = {str(key): value for key, value in found.items()} if isinstance(found, dict) else {}
+    if _number(facts, "made_at") == 0:
+        return "no directory: tokens alone decide, and nothing is revoked or reserved here"
+    known = [
+        count_text(_number(facts, "revoked"), "revoked token"),
+        count_text(_number(facts, "names"), "reserved name"),
+        count_text(_number(facts, "accounts"), "account"),
+    ]
+    trouble = str(facts.get("trouble", ""))
+    age = duration_text(_number(facts, "age_seconds"))
+    return f"directory {_number(facts, 'number')}, {age} old: {', '.join(known)}{trouble and f'; {trouble}'}"
 
 
 def _away(asked: Failure[str]) -> ExitCode:

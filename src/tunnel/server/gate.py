@@ -76,7 +76,7 @@ class Gate:
         return max(self._clock.unix() - self.directory.made_at, 0)
 
     def facts(self) -> dict[str, object]:
-        """What people want to know of it."""
+        """What people want to know of it, as the feed tells it."""
         directory = self.directory
         return {
             "file": str(self._state / DIRECTORY),
