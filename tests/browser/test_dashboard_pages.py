@@ -70,6 +70,7 @@ def test_every_page_fits_a_telephone(browser: Browser, world: World, role: str) 
         for path in PAGES[role]:
             one.go(path)
             assert one.overflow() == 0, path
+            assert one.squeezed() == [], path
             one.shoot(f"{name_of(path)}-{role}-{NARROW}-light")
         one.go("/")
         assert one.faults() == []

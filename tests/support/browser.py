@@ -16,6 +16,10 @@ PATIENCE_MS: Final = 30_000
 NARROW: Final = 360
 WIDE: Final = 1440
 
+_SQUEEZED: Final = """() => [...document.querySelectorAll("caption, h1, h2, p, dd, legend, td > span")]
+    .filter((each) => !each.matches(".unseen") && each.offsetHeight > 60 && each.offsetHeight > each.offsetWidth)
+    .map((each) => each.textContent.trim())"""
+
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -79,6 +83,11 @@ class Tab:
         """Keep what the page looks like, whole."""
         SHOTS.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
+
+    def squeezed(self) -> list[str]:
+        """Captions, headings and paragraphs that are taller than they are wide although they are a sentence."""
+        found = self.page.evaluate(_SQUEEZED)
+        return [str(each) for each in found] if isinstance(found, list) else ["no answer"]
 
     def overflow(self) -> int:
         """By how many pixels the document is wider than the window."""

@@ -54,7 +54,7 @@ def live_routes(desk: Desk, doors: tuple[Door, ...]) -> list[BaseRoute]:
             return trouble_page(_BUSY, None)
         door, scope = found
         inner = Request({**request.scope, **scope}, request.receive)
-        if await _parts(desk, door, inner) is None:
+        if not await _parts(desk, door, inner):
             return trouble_page(NOT_FOUND, None)
         events = _events(desk, door, inner, streams)
         return StreamingResponse(events, media_type="text/event-stream", headers=HEADERS)
@@ -82,7 +82,7 @@ def _found(by_route: tuple[tuple[Route, Door], ...], wanted: str) -> tuple[Door,
 
 
 async def _parts(desk: Desk, door: Door, request: Request) -> dict[str, str] | None:
-    """The live parts as they are now; None when this reader may not see them (any more)."""
+    """The live parts as they are now; None when there are none (any more) for this reader; {} when nobody can say."""
     viewer = await viewer_now(desk, request, is_used=False)
     if not isinstance(viewer, Success):
         # A store that is away for a moment: the parts stay as they are, the stream goes on.
@@ -94,8 +94,10 @@ async def _parts(desk: Desk, door: Door, request: Request) -> dict[str, str] | N
     if not isinstance(visit, Success):
         return None
     answer = await door.handler(desk, value_of(visit))
-    if not isinstance(answer, Page) or not has_live_parts(answer):
+    if isinstance(answer, Trouble) and answer.retry_seconds:
         return {}
+    if not isinstance(answer, Page) or not has_live_parts(answer):
+        return None
     return live_parts(answer, Frame(person, value_of(visit), person.csrf, "", ""))
 
 

@@ -67,7 +67,8 @@ async def _list(desk: Desk, visit: Visit, wrong: dict[str, str], status: int) ->
     older = visit.link("/people", after=following) if following else ""
     roles = tuple((role.value, role.value) for role in Role) if account else ((_OPERATOR, _OPERATOR),)
     record = People(members, value_of(keys).items, roles, visit.viewer.key, older, visit.now)
-    values = {name: visit.said(name) for name in ("identity", "role", "label", "ttl", "key_role")}
+    values = {name: visit.said(name) for name in ("identity", "label", "ttl")}
+    values |= {name: visit.said(name) or Role.DEVELOPER.value for name in ("role", "key_role")}
     return Page("people.html", "Members and keys", record, status, wrong, values)
 
 

@@ -30,7 +30,9 @@
   if (mark && window.EventSource) {
     const source = new EventSource(mark.dataset.liveSource);
     source.addEventListener("open", () => say("on", "live"));
-    source.addEventListener("error", () => say("off", "reconnecting"));
+    source.addEventListener("error", () => {
+      say("off", source.readyState === EventSource.CLOSED ? "not live: reload the page" : "reconnecting");
+    });
     source.addEventListener("part", (event) => {
       const told = JSON.parse(event.data);
       replace(told.id, told.markup);
