@@ -102,6 +102,14 @@ class Exchange:
     """What the server reported."""
     is_piped: bool = False
     """Whether the request is sent with the one before, ahead of its answer."""
+    is_raw: bool = False
+    """Whether it passes an endpoint of which the server reads nothing."""
+    client: str = ""
+    """Who asks, as services are to be told."""
+    is_denied: bool = False
+    """Whether its visitor may not come."""
+    session: int = 0
+    """Which link carried the answer, as the server reports."""
     is_harmed: bool = False
     """Whether a fault may have touched it."""
 

@@ -11,6 +11,8 @@ _REPEATABLE: Final = frozenset(("GET", "PUT", "DELETE"))
 _TIMES_MAX: Final = 4
 """How often a request that may be repeated comes to services at most."""
 _NO_ANSWER: Final = {Deed.RESET_FIRST: 502, Deed.MALFORMED: 502, Deed.HANG_UP: 502, Deed.SILENT: 504}
+_PASSES: Final = frozenset((Deed.ANSWER, Deed.SLOWLY, Deed.INTERIM, Deed.UPGRADE))
+"""What a local service does that ends well, whoever is in between."""
 _LEAVES: Final = frozenset((Conduct.LEAVES_SENDING, Conduct.LEAVES_READING, Conduct.RESETS))
 _STAYS: Final = frozenset((Conduct.PLAIN, Conduct.SLOW, Conduct.HALF_CLOSES))
 
@@ -23,7 +25,22 @@ def judge(exchange: Exchange, found: Found, *, is_calm: bool, visitors_are_safe:
         found(f"repeated without end: {exchange.story()}")
     if exchange.is_whole and exchange.status in {101, 200}:
         _judge_whole(exchange, found)
-    if exchange.is_harmed or not visitors_are_safe:
+    _judge_policy(exchange, found)
+    if not exchange.is_harmed and visitors_are_safe:
+        _judge_unharmed(exchange, found, is_calm=is_calm)
+
+
+def _judge_policy(exchange: Exchange, found: Found) -> None:
+    if exchange.status in {403, 429} and exchange.agents:
+        found(f"turned away, and a service has it: {exchange.story()}")
+    if exchange.is_denied and exchange.status not in {0, 403, 408, 503}:
+        found(f"403 was due: {exchange.story()}")
+
+
+def _judge_unharmed(exchange: Exchange, found: Found, *, is_calm: bool) -> None:
+    if exchange.is_raw:
+        if is_calm and exchange.conduct in _STAYS and exchange.deed in _PASSES and not exchange.is_whole:
+            found(f"all bytes of both sides were due: {exchange.story()}")
         return
     if exchange.status >= 101 and exchange.status != 408 and not exchange.outcomes:
         found(f"an answer without an outcome: {exchange.story()}")
@@ -38,7 +55,9 @@ def judge(exchange: Exchange, found: Found, *, is_calm: bool, visitors_are_safe:
 
 def judge_drain(exchange: Exchange, found: Found, stopped_at: float, grace_seconds: float) -> None:
     """The server was told to stop, and nobody else did harm: what ran before may finish within the grace period."""
-    if exchange.conduct in _LEAVES or not 0.0 < exchange.seen_at < stopped_at:
+    if exchange.is_raw or exchange.is_denied or exchange.conduct in _LEAVES:
+        return
+    if not 0.0 < exchange.seen_at < stopped_at:
         return
     if exchange.ended_at < stopped_at + grace_seconds:
         _judge_calm(exchange, found)

@@ -9,7 +9,8 @@ from typing import Final, final
 from tests.simulation.kernel import HOST, Kernel
 from tests.simulation.loop import SimLoop
 from tests.simulation.plan import Plan
-from tests.simulation.services import LocalService
+from tests.simulation.roads import DENIED_HOSTS, UPSTREAM_HOSTS, Road
+from tests.simulation.services import Habits, LocalService
 from tests.simulation.state import minted, prepared_state, real_identity
 from tests.simulation.watch import Watch
 
@@ -17,19 +18,32 @@ from tunnel.agent.end import AgentEnd
 from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings, Checks
 from tunnel.agent.settings import LocalService as Target
-from tunnel.core.base.outcome import Outcome
+from tunnel.core.base.outcome import Outcome, Success, value_of
 from tunnel.core.link.messages import Keep, Share
+from tunnel.core.policy.ip import Block, block_of
+from tunnel.core.policy.rules import OPEN, Policy, Rates, ServerPolicy
+from tunnel.core.proxy.header import ProxyVersion
+from tunnel.core.token.token import EndpointKind
 from tunnel.drive.address import Address
 from tunnel.observe.events import AgentReady, Event
 from tunnel.server.end import ServerEnd
 from tunnel.server.run import serve
-from tunnel.server.settings import CertificateFiles, ServerSettings
+from tunnel.server.settings import CertificateFiles, PortRange, ServerSettings
 
 SERVER: Final = "10.0.0.1"
 PUBLIC_PORT, AGENTS_PORT, LOCAL_PORT = 80, 8443, 3000
 DOMAIN: Final = "tunnel.test"
 RECOVERY_SECONDS: Final = 90.0
 """After the last fault: heartbeat deadline, longest pause between two dials, handshake, and room."""
+
+
+_KINDS: Final = {Road.TCP: EndpointKind.TCP, Road.TLS: EndpointKind.TLS}
+
+
+def _block(hosts: str) -> Block:
+    block = block_of(f"{hosts}0/24")
+    assert isinstance(block, Success)
+    return value_of(block)
 
 
 @final
@@ -40,11 +54,14 @@ class AgentLog:
         self._kernel: Final = kernel
         self._number: Final = number
         self.is_ready: Final = asyncio.Event()
+        self.url = ""
+        """Where it answers, as it was told last."""
 
     def emit(self, event: Event) -> None:
         """Keep what matters."""
         self._kernel.say(f"agent {self._number} {type(event).__name__} {str(event)[:160]}")
         if isinstance(event, AgentReady):
+            self.url = event.url
             self.is_ready.set()
 
 
@@ -82,13 +99,26 @@ class Parties:
 
     def _serve(self) -> "asyncio.Task[Outcome[None, ServerEnd]]":
         public, agents = Address(SERVER, PUBLIC_PORT), Address(SERVER, AGENTS_PORT)
-        settings = ServerSettings(DOMAIN, public, agents, self._state, limits=self._plan.limits)
-        if self._plan.has_real_tls:
+        settings = ServerSettings(
+            DOMAIN,
+            public,
+            agents,
+            self._state,
+            limits=self._plan.limits,
+            tcp_ports=PortRange(20_000, 20_009),
+            proxy_from=(_block(UPSTREAM_HOSTS),),
+            policy=ServerPolicy(deny=(_block(DENIED_HOSTS),) if self._plan.exchanges_max else ()),
+        )
+        if self._has_own_certificate:
             settings = replace(settings, certificates=(CertificateFiles(real_identity()[0]),))
         before = HOST.set(SERVER)
         task = self._loop.create_task(serve(settings, self._watch, self.stop))
         HOST.reset(before)
         return task
+
+    @property
+    def _has_own_certificate(self) -> bool:
+        return self._plan.has_real_tls or self._plan.road is Road.HTTPS
 
     async def server_up(self) -> bool:
         """Whether the server accepts, once that is known."""
@@ -103,7 +133,8 @@ class Parties:
     def begin(self, number: int, name: str) -> Agent:
         """A new agent, with a local service of its own."""
         host = f"10.0.1.{number}"
-        service = LocalService(self._loop, number, host, LOCAL_PORT, self._watch.exchange_of, self._watch.found)
+        habits = Habits(opens_with_hello=self._plan.road is Road.TLS, is_told=self._plan.tells_service)
+        service = LocalService(self._loop, number, host, LOCAL_PORT, self._watch.exchange_of, self._watch.found, habits)
         service.start()
         log, stop = AgentLog(self._kernel, number), asyncio.Event()
         agent = Agent(number, host, name, log, stop, self._run(number, name, log, stop), service)
@@ -127,12 +158,15 @@ class Parties:
             name=name,
             token=self._token,
             host_header=Keep(),
-            ca=real_identity()[1] if self._plan.has_real_tls else self._state / "ca.pem",
+            ca=real_identity()[1] if self._has_own_certificate else self._state / "ca.pem",
             limits=self._plan.limits,
             requests_shown=self._random.random() < 0.5,
             links=self._plan.links,
             share=Share.POOL if self._plan.is_pooled else Share.ALONE,
             checks=Checks("/health", 4.0) if self._plan.has_checks else None,
+            kind=_KINDS.get(self._plan.road, EndpointKind.HTTP),
+            proxy_protocol=ProxyVersion.V1 if self._plan.tells_service else None,
+            policy=Policy(Rates(exchanges=self._plan.exchanges_max)) if self._plan.exchanges_max else OPEN,
         )
         before = HOST.set(host)
         task = self._loop.create_task(run_agent(settings, log, stop))

@@ -6,6 +6,7 @@ from typing import Final, final
 
 from tests.simulation.faults import KINDS
 from tests.simulation.kernel import Weather
+from tests.simulation.roads import Road
 
 from tunnel.core.base.limits import Limits
 
@@ -54,11 +55,19 @@ class Plan:
     has_checks: bool = False
     """Whether agents ask their local services how they do."""
 
+    road: Road = Road.PLAIN
+    """How visitors come, and what kind of endpoint all agents have."""
+    tells_service: bool = False
+    """Whether agents introduce the visitors of raw endpoints to their services."""
+    exchanges_max: int = 0
+    """Of one endpoint at the same time; 0 for no limit. With one, there is also a visitor that may not come."""
+
     @property
     def is_calm(self) -> bool:
         """Whether nothing but local services and visitors does harm."""
         ejects = self.is_rough and (self.is_pooled or self.has_checks)
-        return not self.faults and not self.rivals and not self.is_stopped_early and not ejects
+        harmless = not self.rivals and not self.is_stopped_early and not ejects and not self.exchanges_max
+        return not self.faults and harmless
 
 
 def drawn(seed: int) -> Plan:
@@ -78,10 +87,12 @@ def drawn(seed: int) -> Plan:
     )
     more = random.Random(f"{seed}/more")
     is_pooled = more.random() < 0.2
+    ways = random.Random(f"{seed}/ways")
+    road = ways.choice(list(Road)) if ways.random() < 0.5 else Road.PLAIN
     return Plan(
         links=more.choice((1, 1, 1, 2, 3)),
         is_pooled=is_pooled,
-        has_checks=more.random() < 0.3,
+        has_checks=more.random() < 0.3 and not road.is_raw,
         seed=str(seed),
         agents=max(rng.choice((1, 1, 2, 3)), 2 if is_pooled else 1),
         rivals=rng.random() < 0.2 and not is_pooled,
@@ -92,4 +103,7 @@ def drawn(seed: int) -> Plan:
         weather=weather,
         is_stopped_early=rng.random() < 0.12,
         spread=rng.choice((0.1, 2.0, 10.0)),
+        road=road,
+        tells_service=road.is_raw and ways.random() < 0.5,
+        exchanges_max=ways.choice((1, 2)) if ways.random() < 0.15 else 0,
     )

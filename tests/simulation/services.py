@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, final
 
 from tests.simulation.exchange import BREAKS, Deed, Exchange, Framing, Sent
@@ -16,6 +17,20 @@ _LOOK_SECONDS: Final = 0.01
 
 
 @final
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What connections of visitors begin with."""
+
+    opens_with_hello: bool = False
+    """A TLS hello, which the service takes off; what follows is in the clear here."""
+    is_told: bool = False
+    """A header of the PROXY protocol, before everything else."""
+
+
+_PLAIN: Final = Habits()
+
+
+@final
 class LocalService:
     """A server on the machine of one agent. Finished at `stop`."""
 
@@ -27,7 +42,9 @@ class LocalService:
         port: int,
         exchange_of: Callable[[int], Exchange | None],
         found: Callable[[str], None],
+        habits: Habits = _PLAIN,
     ) -> None:
+        self._habits: Final = habits
         self._loop: Final = loop
         self._agent: Final = agent
         self._host: Final = host
@@ -75,8 +92,9 @@ class LocalService:
     async def _serve(self, wire: Wire) -> None:
         is_hard = False
         try:
+            told = await self._begun(wire)
             while True:
-                is_kept, is_hard = await self._one(wire)
+                is_kept, is_hard = await self._one(wire, told)
                 if not is_kept:
                     return
         except Over:
@@ -84,7 +102,26 @@ class LocalService:
         finally:
             wire.close(is_hard=is_hard)
 
-    async def _one(self, wire: Wire) -> tuple[bool, bool]:
+    async def _begun(self, wire: Wire) -> str:
+        """What comes before the first request; who the visitor is, where that is said."""
+        told = ""
+        if self._habits.is_told:
+            line = (await wire.until(b"\r\n")).decode("latin-1")
+            told = (line.split(" ") + [""] * 3)[2]
+            if not line.startswith("PROXY TCP4 "):
+                self._found(f"the service of agent {self._agent} was not introduced to its visitor: {line[:60]!r}")
+        if self._habits.opens_with_hello:
+            needed, seen = 4, b""
+            while len(seen) < needed:
+                record = await wire.exactly(5)
+                if record[0] != 22:
+                    self._found(f"the service of agent {self._agent} got {record!r} for a TLS hello")
+                    return told
+                seen += await wire.exactly(int.from_bytes(record[3:5], "big"))
+                needed = 4 + int.from_bytes(seen[1:4], "big")
+        return told
+
+    async def _one(self, wire: Wire, told: str) -> tuple[bool, bool]:
         """One request; whether the connection is kept, and whether it ends by a reset."""
         head = await wire.until(b"\r\n\r\n")
         lines = head[:-4].decode("latin-1").split("\r\n")
@@ -98,6 +135,11 @@ class LocalService:
             return False, True
         if not lines[0].startswith(f"{exchange.method} /x/{exchange.number} "):
             self._found(f"another head than was sent: {lines[0]!r} for {exchange.story()}")
+        told = told or fields.get("x-forwarded-for", "")
+        if told and told != exchange.client:
+            self._found(f"the service was told of {told!r} in place of {exchange.client}: {exchange.story()}")
+        if exchange.is_denied:
+            self._found(f"a visitor that may not come came through: {exchange.story()}")
         exchange.agents.append(self._agent)
         exchange.seen_at = self._loop.time()
         exchange.seen_up = 0

@@ -299,6 +299,9 @@ class System:
     ) -> SimSocket:
         """A new socket of the host where the caller stands."""
         self.points.reach("socket")
+        if family == socket.AF_UNIX:
+            # The network is what is simulated: nobody asks the server anything from beside it.
+            raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
         return SimSocket(self, family)
 
     def unsent(self, number: int) -> int:

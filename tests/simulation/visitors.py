@@ -1,17 +1,18 @@
 """Visitors: they send what was planned, read what comes, and judge every byte of it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, final
 
 from tests.simulation.exchange import Conduct, Deed, Exchange, Framing
 from tests.simulation.kernel import HOST
 from tests.simulation.loop import SimLoop
-from tests.simulation.wire import Over, Wire, dial
+from tests.simulation.wire import Over, Wire
 
 PATIENCE: Final = 400.0
 """Virtual seconds; every deadline of the server is far shorter, so who waits this long was forgotten."""
+_NOT_HTTP: Final = "what came is no HTTP"
 _LEFT: Final = "the visitor left"
 
 
@@ -23,14 +24,14 @@ class Visitor:
         self,
         loop: SimLoop,
         host: str,
-        server: tuple[str, int],
+        arrive: Callable[[str], Awaitable[Wire]],
         exchanges: list[Exchange],
         found: Callable[[str], None],
         fenced_at: Callable[[int, str], float],
     ) -> None:
         self._loop: Final = loop
         self._host: Final = host
-        self._server: Final = server
+        self._arrive: Final = arrive
         self._exchanges: Final = exchanges
         self._found: Final = found
         self._fenced_at: Final = fenced_at
@@ -75,7 +76,7 @@ class Visitor:
     async def _exchange(self, exchange: Exchange, following: Exchange | None) -> bool:
         """One exchange; whether the connection can carry another."""
         if self._wire is None:
-            self._wire = await dial(self._loop, *self._server)
+            self._wire = await self._arrive(exchange.name)
         wire = self._wire
         if exchange.conduct is Conduct.LEAVES_SENDING:
             await self._send(wire, exchange)
@@ -156,7 +157,7 @@ class Visitor:
     async def _body(self, wire: Wire, exchange: Exchange, fields: dict[str, str], *, is_ours: bool) -> None:
         if fields.get("transfer-encoding"):
             while True:
-                size = int((await wire.until(b"\r\n"))[:-2], 16)
+                size = self._chunk_size(await wire.until(b"\r\n"), exchange)
                 if size == 0:
                     await wire.until(b"\r\n")
                     return
@@ -170,6 +171,13 @@ class Visitor:
             except Over as over:
                 if over.how != "end":
                     raise
+
+    def _chunk_size(self, line: bytes, exchange: Exchange) -> int:
+        try:
+            return int(line[:-2], 16)
+        except ValueError:
+            self._found(f"no chunk of {line[:20]!r} was sent: {exchange.story()}")
+            raise Over(_NOT_HTTP) from None
 
     async def _piece_by_piece(self, wire: Wire, exchange: Exchange, count: int, *, is_ours: bool) -> None:
         left = count

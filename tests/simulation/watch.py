@@ -1,6 +1,7 @@
 """What must hold, checked all along and at the end; each breach is a sentence."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, final
@@ -15,7 +16,15 @@ from tunnel.core.mux.events import Event as MuxEvent
 from tunnel.core.mux.events import StreamData, StreamEnded, StreamReset
 from tunnel.core.mux.session import Session
 from tunnel.drive.link import Link
-from tunnel.observe.events import Event, ExchangeDone, NameGranted, ServerReady, SessionOpened
+from tunnel.observe.events import (
+    ConnectionDone,
+    Event,
+    ExchangeDone,
+    NameGranted,
+    ServerReady,
+    SessionEnded,
+    SessionOpened,
+)
 from tunnel.server.hub import Hub
 
 _FINDINGS_MAX: Final = 20
@@ -41,6 +50,12 @@ class Watch:
         self._agents: Final[dict[int, int]] = {}
         self._holders: Final[dict[str, int]] = {}
         self._fences: Final[dict[tuple[int, str], float]] = {}
+        self.ended_at: Final[dict[int, float]] = {}
+        """When the server said that a link is over, by its session."""
+        self.connections = 0
+        """Raw connections whose end was told."""
+        self.exchanges_max = 0
+        """Of one name at the same time, where the world has such a limit."""
         self._turns = 0
         self.is_up: Final = asyncio.Event()
         """The server accepts."""
@@ -68,23 +83,34 @@ class Watch:
         elif isinstance(event, SessionOpened):
             self._agents[event.session] = self._agent_of(event.peer.rpartition(":")[0])
         elif isinstance(event, NameGranted):
-            agent = self._agents.get(event.session, -1)
-            before = self._holders.get(event.name, agent)
-            self._holders[event.name] = agent
-            self._fences.pop((agent, event.name), None)
-            if before != agent and not self._is_pooled:
-                self._fences[before, event.name] = self._kernel.now
+            self._note_grant(event)
+        elif isinstance(event, SessionEnded):
+            self.ended_at[event.session] = self._kernel.now
+        elif isinstance(event, ConnectionDone):
+            self.connections += 1
         elif isinstance(event, ExchangeDone):
-            self._kernel.say(f"server {event.method} {event.target} {event.status} {event.outcome}")
-            if not event.target and event.status >= 400:
-                return  # a head that never became whole is refused, and began no exchange
-            exchange = self.exchanges.get(int(event.target.rpartition("/")[2] or "-1"))
-            if exchange is None:
-                self.found(f"the server reports an exchange that nobody began: {event}")
-            else:
-                exchange.outcomes.append(event.outcome)
-                if len(exchange.outcomes) > 1:
-                    self.found(f"two outcomes: {exchange.story()}")
+            self._note_done(event)
+
+    def _note_grant(self, event: NameGranted) -> None:
+        agent = self._agents.get(event.session, -1)
+        before = self._holders.get(event.name, agent)
+        self._holders[event.name] = agent
+        self._fences.pop((agent, event.name), None)
+        if before != agent and not self._is_pooled:
+            self._fences[before, event.name] = self._kernel.now
+
+    def _note_done(self, event: ExchangeDone) -> None:
+        self._kernel.say(f"server {event.method} {event.target} {event.status} {event.outcome}")
+        if not event.target and event.status >= 400:
+            return  # a head that never became whole is refused, and began no exchange
+        exchange = self.exchanges.get(int(event.target.rpartition("/")[2] or "-1"))
+        if exchange is None:
+            self.found(f"the server reports an exchange that nobody began: {event}")
+        else:
+            exchange.outcomes.append(event.outcome)
+            exchange.session = event.session
+            if len(exchange.outcomes) > 1:
+                self.found(f"two outcomes: {exchange.story()}")
 
     # All along.
 
@@ -97,10 +123,19 @@ class Watch:
         for hub in self.hubs:
             if len(hub.visits) > limits.connections_max or hub.links > limits.links_max:
                 self.found(f"more connections than may be: {len(hub.visits)} visitors, {hub.links} agents")
+            self._look_at_limits(hub)
             if not hub.connections >= hub.visits:
                 self.found("a visitor is counted that has no connection")
         for ledger in self.ledgers.values():
             ledger.look(self.found)
+
+    def _look_at_limits(self, hub: Hub) -> None:
+        running: Counter[str] = Counter()
+        for lease in hub.table.leases() if self.exchanges_max else ():
+            running[lease.name] += lease.outstanding
+        for name, count in running.items():
+            if count > self.exchanges_max:
+                self.found(f"{count} exchanges of {name} at the same time, and {self.exchanges_max} may be")
 
     @contextmanager
     def watching(self) -> Iterator[None]:

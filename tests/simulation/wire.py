@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ssl
 from typing import Final, final
 
 from tests.simulation.loop import SimLoop
@@ -9,6 +10,10 @@ from tests.simulation.sockets import SimSocket
 
 END: Final = "end"
 """How a connection is over that its peer ended well."""
+
+
+CUT: Final = "cut within TLS"
+"""How it is over when the peer ended the connection and not TLS before."""
 
 
 @final
@@ -28,6 +33,8 @@ class Wire:
         self._loop: Final = loop
         self.sock: Final = sock
         self._held: Final = bytearray()
+        self._tls: ssl.SSLObject | None = None
+        self._incoming = self._outgoing = ssl.MemoryBIO()
         self.received = 0
 
     @property
@@ -37,6 +44,46 @@ class Wire:
 
     async def more(self) -> None:
         """Wait for more bytes; Over when none will come."""
+        if self._tls is None:
+            self._held.extend(await self._more_raw())
+            return
+        while True:
+            try:
+                data = self._tls.read(65_536)
+            except ssl.SSLWantReadError:
+                await self._feed()
+            except ssl.SSLError as cause:
+                raise _broken(cause) from None
+            else:
+                if not data:
+                    raise Over(END)
+                self._held.extend(data)
+                return
+
+    async def secure(self, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO) -> None:
+        """Speak TLS from here on; Over when the handshake fails."""
+        self._tls, self._incoming, self._outgoing = tls, incoming, outgoing
+        while True:
+            try:
+                tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self._send_raw(outgoing.read())
+                await self._feed()
+            except ssl.SSLError as cause:
+                raise _broken(cause) from None
+            else:
+                await self._send_raw(outgoing.read())
+                return
+
+    async def _feed(self) -> None:
+        try:
+            self._incoming.write(await self._more_raw())
+        except Over as over:
+            if over.how != END:
+                raise
+            raise Over(CUT) from None
+
+    async def _more_raw(self) -> bytes:
         try:
             data: bytes = await self._loop.sock_recv(self.sock, 65_536)  # type: ignore[arg-type]
         except OSError as cause:
@@ -44,7 +91,7 @@ class Wire:
         if not data:
             raise Over(END)
         self.received += len(data)
-        self._held.extend(data)
+        return data
 
     async def until(self, mark: bytes) -> bytes:
         """Everything up to a mark, which is part of it."""
@@ -74,6 +121,14 @@ class Wire:
 
     async def send(self, data: bytes) -> None:
         """Send all of it; Over when it cannot be sent."""
+        if self._tls is None:
+            await self._send_raw(data)
+            return
+        while data:
+            data = data[self._tls.write(data) :]
+        await self._send_raw(self._outgoing.read())
+
+    async def _send_raw(self, data: bytes) -> None:
         try:
             await self._loop.sock_sendall(self.sock, data)  # type: ignore[arg-type]
         except OSError as cause:
@@ -93,6 +148,10 @@ class Wire:
         self._loop._remove_reader(self.sock.fileno())  # type: ignore[attr-defined]
         self._loop._remove_writer(self.sock.fileno())  # type: ignore[attr-defined]
         self.sock.close()
+
+
+def _broken(cause: ssl.SSLError) -> Over:
+    return Over(f"TLS: {cause.reason}")
 
 
 async def dial(loop: SimLoop, host: str, port: int) -> Wire:

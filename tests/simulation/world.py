@@ -8,19 +8,30 @@ from pathlib import Path
 from typing import Final, final
 
 import anyio
-from tests.simulation.exchange import Exchange, draw, probe
+from tests.simulation.exchange import Conduct, Deed, Exchange, draw, probe
 from tests.simulation.faults import Faults
 from tests.simulation.files import failing_files
 from tests.simulation.judge import judge, judge_drain
 from tests.simulation.kernel import Endless, Kernel, Stuck
 from tests.simulation.loop import SimLoop
-from tests.simulation.parties import DOMAIN, PUBLIC_PORT, RECOVERY_SECONDS, SERVER, Parties, first_of
+from tests.simulation.parties import (
+    AGENTS_PORT,
+    DOMAIN,
+    PUBLIC_PORT,
+    RECOVERY_SECONDS,
+    SERVER,
+    Agent,
+    Parties,
+    first_of,
+)
 from tests.simulation.plan import Plan
+from tests.simulation.roads import DENIED_HOSTS, UPSTREAM_HOSTS, Road, come, told_host
 from tests.simulation.sockets import PRODUCT, Failing, System
 from tests.simulation.state import prepared_state
 from tests.simulation.surroundings import surrounded
 from tests.simulation.visitors import Visitor
 from tests.simulation.watch import Watch
+from tests.simulation.wire import Wire
 
 from tunnel.observe.escapes import escape_stories, handler_escapes_total
 
@@ -101,6 +112,8 @@ class World:
         self.random: Final = random.Random(f"{plan.seed}/world")
         self._state: Final = state
         self._numbers = 0
+        self._ports: Final[dict[str, int]] = {}
+        watch.exchanges_max = plan.exchanges_max
         self._stopped_at = 0.0
 
     async def live(self) -> None:
@@ -127,6 +140,7 @@ class World:
         for number in range(self.plan.agents):
             agent = parties.begin(number, "name0" if self.plan.is_pooled else f"name{number}")
             if await first_of(agent.log.is_ready, agent.task):
+                self._note_port(agent)
                 continue
             if not points.fails_at:
                 self.watch.found(f"agent {number} does not come up: {agent.task}")
@@ -134,6 +148,12 @@ class World:
             if agent.task.done():
                 parties.begin_again(agent)
             await first_of(agent.log.is_ready, agent.task)
+
+    def _note_port(self, agent: Agent) -> None:
+        """Where visitors of a raw endpoint come, as its agent was told."""
+        scheme, _, place = agent.log.url.partition("://")
+        if scheme == "tcp":
+            self._ports[agent.name] = int(place.rpartition(":")[2])
 
     async def _be_visited(self, loop: SimLoop, parties: Parties) -> None:
         plan = self.plan
@@ -170,7 +190,11 @@ class World:
             chosen = [self._exchange(self.random.choice(names)) for _ in range(self.plan.exchanges_each)]
             for each in chosen:
                 each.visitor = number
-            visits.append(loop.create_task(self._visit(loop, f"10.0.2.{number}", chosen)))
+            network = UPSTREAM_HOSTS if self.plan.road is Road.PROXY else "10.0.2."
+            visits.append(loop.create_task(self._visit(loop, f"{network}{number}", chosen)))
+        if self.plan.exchanges_max and self.plan.road is not Road.PROXY:
+            chosen = [self._exchange(self.random.choice(names)) for _ in range(2)]
+            visits.append(loop.create_task(self._visit(loop, f"{DENIED_HOSTS}1", chosen)))
         return visits
 
     async def _stop_early(self, loop: SimLoop, parties: Parties) -> None:
@@ -186,7 +210,7 @@ class World:
         """Until the server has heard of visitors that left; of those that ended softly only their deadline tells."""
         for _ in range(_STRAGGLERS):
             await asyncio.sleep(_SETTLING_SECONDS)
-            if all(each.outcomes or each.status < 101 for each in self.watch.exchanges.values()):
+            if all(each.outcomes or each.status < 101 or each.is_raw for each in self.watch.exchanges.values()):
                 break
 
     def _judge(self) -> None:
@@ -194,6 +218,7 @@ class World:
         harmless = not self.system.points.fails_at
         harmless &= not any(name.startswith(("visitor", "pause")) for name in plan.faults)
         for exchange in list(self.watch.exchanges.values()):
+            self._judge_session(exchange)
             is_cut = bool(self._stopped_at) and exchange.ended_at >= self._stopped_at + plan.limits.grace_seconds
             judge(
                 exchange,
@@ -204,16 +229,37 @@ class World:
             if self._stopped_at and not plan.faults and not plan.rivals:
                 judge_drain(exchange, self.watch.found, self._stopped_at, plan.limits.grace_seconds)
 
+    def _judge_session(self, exchange: Exchange) -> None:
+        """No byte reaches a visitor that its service wrote after the link was over that carries it, pools included."""
+        over_at = self.watch.ended_at.get(exchange.session, float("inf"))
+        latest = next((sent.at for sent in exchange.sent if sent.until >= exchange.got_down), 0.0)
+        if exchange.outcomes and exchange.got_down and latest > over_at:
+            self.watch.found(f"bytes from after the end of session {exchange.session}: {exchange.story()}")
+
     def _exchange(self, name: str) -> Exchange:
         self._numbers += 1
         made = draw(self.random, self._numbers, name, is_rough=self.plan.is_rough)
+        made.is_raw = self.plan.road.is_raw
+        if self.plan.road is Road.HTTPS and made.deed is Deed.UPGRADE:
+            # Its visitor ends its side first, which is the end of a TLS connection.
+            made.deed, made.up = Deed.ANSWER, 0
+        if self.plan.road is Road.HTTPS and made.conduct is Conduct.HALF_CLOSES:
+            made.conduct = Conduct.PLAIN
         self.watch.exchanges[made.number] = made
         return made
 
     async def _visit(self, loop: SimLoop, host: str, exchanges: list[Exchange], *, is_soon: bool = False) -> None:
         if not is_soon:
             await asyncio.sleep(self.random.random() * self.plan.spread)
-        visitor = Visitor(loop, host, (SERVER, PUBLIC_PORT), exchanges, self.watch.found, self.watch.fenced_at)
+        road = self.plan.road
+        for each in exchanges:
+            each.client, each.is_denied = told_host(host) if road is Road.PROXY else host, host.startswith(DENIED_HOSTS)
+
+        async def arrive(name: str) -> Wire:
+            plain = self._ports.get(name, PUBLIC_PORT)
+            return await come(loop, road, SERVER, (plain, AGENTS_PORT), host, name, self.plan.weather.record)
+
+        visitor = Visitor(loop, host, arrive, exchanges, self.watch.found, self.watch.fenced_at)
         await visitor.run()
 
     async def _recover(self, loop: SimLoop, parties: Parties) -> None:
@@ -223,9 +269,12 @@ class World:
             while not agent.task.done():
                 self._numbers += 1
                 plain = probe(self._numbers, agent.name)
+                plain.is_raw = self.plan.road.is_raw
+                self._note_port(agent)
                 self.watch.exchanges[plain.number] = plain
-                await self._visit(loop, "10.0.3.1", [plain], is_soon=True)
-                if plain.is_whole and plain.status == 200 and plain.outcomes == ["ok"]:
+                host = f"{UPSTREAM_HOSTS}99" if self.plan.road is Road.PROXY else "10.0.3.1"
+                await self._visit(loop, host, [plain], is_soon=True)
+                if plain.is_whole and plain.status == 200 and (plain.is_raw or plain.outcomes == ["ok"]):
                     break
                 if loop.time() > deadline:
                     self.watch.found(f"{agent.name} is not served again: {plain.story()}")

@@ -28,7 +28,10 @@ def listening_at(directory: Path, name: str) -> Outcome[socket.socket, str]:
     """A socket that listens there for its own user alone, in place of whatever was left there; or why there is none."""
     if _answers(directory, name):
         return Failure(f"{directory / name}: another server answers there")
-    made = socket.socket(socket.AF_UNIX)
+    try:
+        made = socket.socket(socket.AF_UNIX)
+    except OSError as cause:
+        return Failure(f"{directory / name}: {cause.strerror or cause}")
     try:
         with reachable(directory, name) as path:
             with suppress(FileNotFoundError):

@@ -83,8 +83,10 @@ class Introduction:
             self._peek.await_bytes(len(seen) + 1)
             return
         self._leave()
+        left = len(seen) - len(reader.take_rest())
         with suppress(OSError):  # it has just been seen there; whoever goes on with the socket finds what broke it
-            self._sock.recv(len(seen) - len(reader.take_rest()))
+            while left and (taken := self._sock.recv(left)):
+                left -= len(taken)
         told = _introduced(header)
         self._door.receive(self._sock, self._peer if told is None else told.visitor, told)
 

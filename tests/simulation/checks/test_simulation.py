@@ -10,18 +10,27 @@ import pytest
 from tests.simulation.__main__ import told
 from tests.simulation.plan import Plan, drawn
 from tests.simulation.planted import ROOT, planted_in, stale, tried
+from tests.simulation.roads import Road
 from tests.simulation.world import run
 
 SLICE = 40
 
 
 @pytest.mark.shows("SIM-HOLD-001", "SIM-HOLD-002", "SIM-HOLD-003", "SIM-HOLD-004", "SIM-HOLD-005", "SIM-HOLD-006")
+@pytest.mark.shows("SIM-HOLD-007", "SIM-HOLD-008", "SIM-HOLD-009")
 @pytest.mark.parametrize("first", range(0, SLICE, 10))
 def test_worlds_are_sound(first: int) -> None:
     for seed in range(first, first + 10):
         done = run(drawn(seed))
         assert done.is_sound, told(seed, done)
         assert done.exchanges
+
+
+def test_the_slice_has_worlds_of_every_kind() -> None:
+    plans = [drawn(seed) for seed in range(SLICE)]
+    assert {plan.road for plan in plans} == set(Road)
+    assert any(plan.tells_service for plan in plans)
+    assert {plan.exchanges_max for plan in plans} == {0, 1, 2}
 
 
 @pytest.mark.shows("SIM-SEED-001")
