@@ -6,7 +6,6 @@ One process and two workers answer alike. Commands of the operator are run as pr
 import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.support.shell_visitor import fetched
 from tests.support.shell_world import PATIENCE, World, nothing_left, until, world
 
 from tunnel.agent.end import NotAuthorised
+from tunnel.cli.main import run
 from tunnel.core.base.ids import Label, UnixSeconds
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.directory.directory import Directory
@@ -71,16 +71,20 @@ def items_of(answer: Answer) -> list[dict[str, object]]:
     return items
 
 
-async def commanded(*arguments: str, code: int = 0) -> str:
-    """What a command says on standard output."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from tunnel.cli.main import main; main()", *arguments),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, words = await process.communicate()
-    assert process.returncode == code, words.decode()
-    return out.decode() + words.decode()
+class Operator:
+    """Runs commands as a program would, in a thread, and hears what they say."""
+
+    def __init__(self, state: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._state = str(state)
+        self._capsys = capsys
+
+    async def says(self, *arguments: str, code: int = 0) -> str:
+        """What a command told, on both of its outputs."""
+        self._capsys.readouterr()
+        ended = await asyncio.to_thread(run, [*arguments, "--state", self._state], {})
+        told = self._capsys.readouterr()
+        assert ended == code, told
+        return told.out + told.err
 
 
 @pytest.mark.shows("GATE-FEED-001", "GATE-FEED-002", "GATE-FEED-003", "GATE-HOLD-001")
@@ -117,45 +121,46 @@ async def test_what_a_server_knows_is_told(tmp_path: Path, workers: int) -> None
 
 @pytest.mark.shows("GATE-ORDER-001", "GATE-ORDER-002", "GATE-HOLD-001")
 @pytest.mark.parametrize("workers", [0, 2])
-async def test_an_operator_ends_a_session_and_moves_another(tmp_path: Path, workers: int) -> None:
+async def test_an_operator_ends_a_session_and_moves_another(
+    tmp_path: Path, workers: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with serving(hello) as service, served(tmp_path, workers) as running:
-        state = str(running.state)
+        operator = Operator(running.state, capsys)
         async with running.agent(service.address) as agent, running.agent(service.address, "other") as mover:
             published = publish_directory(running.state, Directory(1, UnixSeconds(1), names={Label("demo"): MINE}))
             assert isinstance(published, Success)
             await asked(running, "directory")
-            told = await commanded("who-holds", "demo", "--state", state)
+            told = await operator.says("who-holds", "demo")
             assert "held by 1 link" in told
             assert f"reserved by account {MINE.hex()}" in told
-            listed = await commanded("sessions", "--state", state)
+            listed = await operator.says("sessions")
             assert "demo" in listed
             assert "directory 1, " in listed
             assert "0 revoked tokens, 1 reserved name, 0 accounts" in listed
             numbers = {each["name"]: each["session"] for each in items_of(await asked(running, "endpoints"))}
-            await commanded("sessions", "--state", state, "--kick", str(numbers["demo"]), "--reason", "spring cleaning")
+            await operator.says("sessions", "--kick", str(numbers["demo"]), "--reason", "spring cleaning")
             ended = await agent.end()
             assert isinstance(ended, Failure)
             end = error_of(ended)
             assert isinstance(end, NotAuthorised)
             assert (end.code, "spring cleaning" in end.detail) == ("ended-by-operator", True)
-            await commanded("sessions", "--state", state, "--drain", str(numbers["other"]))
+            await operator.says("sessions", "--drain", str(numbers["other"]))
             await running.redialled(mover)
             assert (await fetched(running, name="other")).status == 200
-            assert "there is no session 99999" in await commanded(
-                "sessions", "--state", state, "--kick", "99999", code=1
-            )
-            assert "nobody answers for `demo`" in await commanded("who-holds", "demo", "--state", state)
+            assert "there is no session 99999" in await operator.says("sessions", "--kick", "99999", code=1)
+            assert "nobody answers for `demo`" in await operator.says("who-holds", "demo")
 
 
 @pytest.mark.shows("GATE-HOLD-002")
-async def test_without_a_server_commands_say_so(tmp_path: Path) -> None:
-    told = await commanded("who-holds", "demo", "--state", str(tmp_path))
+async def test_without_a_server_commands_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    operator = Operator(tmp_path, capsys)
+    told = await operator.says("who-holds", "demo")
     assert "no server runs" in told
     assert "nobody answers for `demo` now; it is reserved by nobody" in told
     await until(lambda: not list(tmp_path.iterdir()))
-    assert "no server runs" in await commanded("sessions", "--state", str(tmp_path), code=5)
-    await commanded("who-holds", "No such name!", "--state", str(tmp_path), code=2)
-    await commanded("sessions", "--state", str(tmp_path), "--kick", "x", code=2)
+    assert "no server runs" in await operator.says("sessions", code=5)
+    await operator.says("who-holds", "No such name!", code=2)
+    await operator.says("sessions", "--kick", "x", code=2)
 
 
 @pytest.mark.shows("GATE-FEED-004")
