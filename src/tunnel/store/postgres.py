@@ -32,8 +32,8 @@ CONNECTIONS_MAX: Final = 8
 """Of one process. Writers take turns anyway; these are for readers, and few enough for a server with many clients."""
 WAITING_MAX: Final = 256
 """Calls that wait for a connection; beyond it the answer is `StoreUnavailable` at once: memory is bounded."""
-CONNECT_SECONDS: Final = 2
-"""The least that libpq can be told; also how long a call waits for a connection of the pool."""
+CONNECT_SECONDS: Final = 3
+"""To make a connection, and for a call to wait until one of the pool is free."""
 STATEMENT_SECONDS: Final = 4
 """The server's own limit for a statement, and for waiting at a lock."""
 TRANSACTION_SECONDS: Final = 6.0
