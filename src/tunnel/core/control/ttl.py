@@ -10,7 +10,8 @@ TTL_SECONDS_MAX: Final = 10 * 365 * 86_400
 TTL_FORMS: Final = "a time to live of at most ten years: 30s, 15m, 1h or 7d"
 
 _TTL: Final = re.compile(rb"([1-9][0-9]{0,8})([smhd])")
-_UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+_LARGER: Final = (("d", 86_400), ("h", 3600), ("m", 60))
+_UNITS: Final = (*_LARGER, ("s", 1))
 
 
 def ttl_of(text: str) -> int | None:
@@ -27,7 +28,7 @@ def ttl_text(seconds: int) -> str:
     """The shortest form that `ttl_of` reads back; `none` for 0, which is no limit."""
     if seconds <= 0:
         return "none"
-    for name, size in _UNITS:
+    for name, size in _LARGER:
         count = quotient(seconds, size)
         if count * size == seconds:
             return f"{count}{name}"
