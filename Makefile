@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench scale soak store database compiled test-compiled setup setup-dev lock clean
+.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench scale soak store database compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -19,6 +19,7 @@ help:
 	@echo "make simulate-planted   planted bugs, each of which the simulation has to find"
 	@echo "make faults [EACH=1]    each operation of the system fails in turn, with each of its errors"
 	@echo "make matrix             curl, h11, aiohttp, websockets, Chromium through us to six real servers (npm, nginx)"
+	@echo "make api-fuzz [EXAMPLES=20] [SEED=1]   schemathesis against the API, from its own description"
 	@echo "make fuzz [TIME=60]     coverage-guided fuzzing, seconds over all targets"
 	@echo "make model [DEEP=1]     the model of the multiplexer, in every state (needs spin and a C compiler)"
 	@echo "make scale              10,000 idle agents and visitors, a thundering herd, thousands of streams on one link"
@@ -134,6 +135,11 @@ $(PEERS_VENV)/done: ci/constraints/peers.txt
 	$(PYTHON) -m venv $(PEERS_VENV)
 	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		-r ci/constraints/peers.txt && touch $@ || echo "left out: schemathesis and localstripe do not install here"
+
+EXAMPLES ?= 20
+SEED ?= 1
+api-fuzz: setup-dev $(PEERS_VENV)/done
+	@PEERS_VENV=$(PEERS_VENV) $(BIN)/python -m ci.api_fuzz --examples $(EXAMPLES) --seed $(SEED)
 
 $(FUZZ_VENV)/done: ci/constraints/fuzz.txt
 	$(PYTHON) -m venv $(FUZZ_VENV)

@@ -104,12 +104,12 @@ async def test_a_token_is_minted_shown_once_explained_and_revoked(world: World) 
     listed = await world.ask("GET", f"{MINE}/tokens", key)
     assert told["secret"] not in listed.text
     assert listed.json()["items"] == [told["token"]]
-    by_text = await world.ask("POST", f"{MINE}/tokens/revoke", key, {"secret": told["secret"]})
+    by_text = await world.ask("POST", f"{MINE}/revocations", key, {"secret": told["secret"]})
     assert by_text.json() == {"token": told["token"]["token"]}
     shown = await world.ask("GET", f"{MINE}/tokens/{told['token']['token']}", key)
     assert shown.json()["revoked"] == START
     for wrong in ("", "tnl2_" + "A" * 1068, told["secret"][:-8] + "AAAAAAAA"):
-        answer = await world.ask("POST", f"{MINE}/tokens/revoke", key, {"secret": wrong})
+        answer = await world.ask("POST", f"{MINE}/revocations", key, {"secret": wrong})
         assert (answer.status_code, answer.json()["code"]) == (422, "not-valid")
         assert wrong == "" or wrong not in answer.text
 
@@ -256,7 +256,10 @@ async def test_a_key_that_asks_too_often_waits_and_no_other_does(tmp_path: Path)
 @pytest.mark.shows("API-RATE-002")
 async def test_guessing_keys_is_bounded_by_address(world: World) -> None:
     good = await world.key(OURS)
-    statuses = [(await world.ask("GET", "/me", "tnlk_nonsense")).status_code for _ in range(21)]
+    wrong = good[:-8] + "AAAAAAAA"
+    for nothing in ("", "tnlk_nonsense"):
+        assert {(await world.ask("GET", "/me", nothing)).status_code for _ in range(40)} == {401}
+    statuses = [(await world.ask("GET", "/me", wrong)).status_code for _ in range(21)]
     assert statuses == [401] * 20 + [429]
     assert (await world.ask("GET", "/me", good)).status_code == 429
     world.clock.seconds += 1
@@ -290,8 +293,10 @@ async def test_every_refusal_is_a_problem_with_a_code_and_repeats_nothing(world:
     for method, path, code in (("GET", "/nothing", "no-such-place"), ("DELETE", "/me", "method-not-allowed")):
         answer = await world.ask(method, path, key)
         assert (answer.headers["content-type"], answer.json()["code"]) == (PROBLEM_TYPE, code)
-    allowed = await world.ask("DELETE", "/me", key)
-    assert allowed.headers["allow"] == "GET"
+    for path, methods in (("/me", "GET"), ("/accounts", "GET, POST"), (f"{MINE}/keys/k_x", "DELETE")):
+        assert (await world.ask("OPTIONS", path, key)).headers["allow"] == methods
+    whole = await world.ask("POST", f"{MINE}/keys", key, {"label": "x", "ttl_seconds": 60.0})
+    assert whole.status_code == 201
     answer = await world.ask("POST", f"{MINE}/keys", key, {"label": "x", "ttl_seconds": 10**30})
     assert [each["at"] for each in answer.json()["errors"]] == ["body.ttl_seconds"]
     assert "1000000" not in answer.text
@@ -320,3 +325,45 @@ async def test_no_secret_is_in_anything_that_is_kept(world: World) -> None:
         tail = secret.rsplit("_", 1)[1][:40]
         assert tail.encode() not in kept
         assert tail not in told
+
+
+def session_row(number: int, account: bytes) -> dict[str, object]:
+    """A session as the data plane lists it."""
+    row = {"session": number, "account": account.hex(), "token": "ab" * 16, "peer": "192.0.2.7:5", "host": "here"}
+    return {**row, "since": START, "heard_seconds": 1.5, "streams": 2, "names": ["web"]}
+
+
+def endpoint_row(session: int, account: bytes) -> dict[str, object]:
+    """An endpoint, likewise."""
+    row = {"name": "web", "kind": "http", "session": session, "epoch": 3, "account": account.hex(), "host": "here"}
+    times = {"since": START, "heartbeat": START, "lapses": START + 15}
+    return {**row, **times, "peer": "192.0.2.7:5", "outstanding": 1, "healthy": True}
+
+
+@pytest.mark.shows("API-LIVE-001")
+async def test_live_sessions_are_ones_own_and_orders_are_written_down_before_they_are_given(world: World) -> None:
+    key = await world.key(OURS)
+    away = await world.ask("GET", f"{MINE}/sessions", key)
+    assert (away.status_code, away.json()["code"], away.headers["retry-after"]) == (503, "server-away", "2")
+    world.feed.answers["sessions"] = {"items": [session_row(1, OURS), session_row(2, THEIRS), {"session": "?"}]}
+    world.feed.answers["endpoints"] = {"items": [endpoint_row(1, OURS), endpoint_row(2, THEIRS)]}
+    world.feed.answers["kick"] = world.feed.answers["drain"] = {"count": 1}
+    listed = (await world.ask("GET", f"{MINE}/sessions", key)).json()["items"]
+    assert [(each["session"], each["names"], each["silent_seconds"]) for each in listed] == [(1, ["web"], 1.5)]
+    ends = (await world.ask("GET", f"{MINE}/endpoints", key)).json()["items"]
+    assert [(each["name"], each["session"], each["is_healthy"]) for each in ends] == [("web", 1, True)]
+    world.feed.asked.clear()
+    kicked = await world.ask("POST", f"{MINE}/sessions/1/kick", key, {"reason": "abuse"})
+    assert (kicked.status_code, kicked.json()) == (200, {"count": 1})
+    assert ("kick", {"session": 1, "reason": "abuse"}) in world.feed.asked
+    assert (await world.ask("POST", f"{MINE}/sessions/1/drain", key)).json() == {"count": 1}
+    world.feed.asked.clear()
+    for path in ("2/kick", "3/kick"):
+        answer = await world.ask("POST", f"{MINE}/sessions/{path}", key, {})
+        assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
+    assert {question for question, _ in world.feed.asked} == {"sessions"}
+    entries = (await world.ask("GET", f"{MINE}/audit?action=session.", key)).json()["items"]
+    assert [(each["action"], each["subject"], each["after"]) for each in entries] == [
+        ("session.drain", "session 1", ""),
+        ("session.kick", "session 1", '{"reason":"abuse"}'),
+    ]

@@ -82,6 +82,7 @@ class World:
     clock: FakeClock
     feed: FakeFeed
     app: ControlApi
+    door: Door
     client: AsyncClient
 
     async def key(
@@ -136,6 +137,6 @@ async def api_world(
             created = await store.create_account(whole, SHELL, clock.unix())
             assert isinstance(created, Success), created
         async with AsyncClient(transport=transport, base_url=BASE) as client:
-            yield World(plane, clock, feed, app, client)
+            yield World(plane, clock, feed, app, door, client)
     finally:
         await store.close()

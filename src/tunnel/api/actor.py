@@ -66,6 +66,11 @@ def key_text_of(request: Request) -> str:
     return shown[0][len(_BEARER) :].strip(" ")
 
 
+def is_key(text: str) -> bool:
+    """Whether the text has the form of a key, so that it takes the database to know better."""
+    return isinstance(read_key(text), Success)
+
+
 async def authenticate(plane: Plane, text: str, address: str, request_id: str) -> Outcome[Actor, tuple[Problem, str]]:
     """Who holds the key `text`; or the problem, and its detail, that nobody valid does."""
     if text == "":

@@ -1,5 +1,6 @@
 """The application: every route of the API, its description, and answers for what no route takes."""
 
+import re
 from typing import Final, final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -25,7 +26,7 @@ from tunnel.api.problems import (
     PROBLEM_TYPE,
     ProblemAnswer,
 )
-from tunnel.api.routes import accounts, audit, keys, measured, members, names, readiness, tokens, usage
+from tunnel.api.routes import accounts, audit, keys, measured, members, names, readiness, sessions, tokens, usage
 from tunnel.api.scoped import Admission
 from tunnel.core.base.problem import Hop, Problem
 from tunnel.core.relay.answer import wants_page
@@ -38,7 +39,7 @@ _ABOUT: Final = (
     "Accounts, keys, tokens, names, sessions, usage and audit of a tunnel server. Every failure is a problem "
     "(RFC 9457) whose `code` stays. Lists come a page at a time: give `next` back as `after`."
 )
-_NOUNS: Final = (accounts, members, keys, tokens, names, usage, audit)
+_NOUNS: Final = (accounts, members, keys, tokens, names, sessions, usage, audit)
 _ROUTERS: Final[tuple[APIRouter, ...]] = tuple(noun.router for noun in _NOUNS)
 
 
@@ -62,6 +63,19 @@ class ControlApi(FastAPI):
             components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "bearerFormat": "tnlk_..."}}
             self.openapi_schema = described
         return self.openapi_schema
+
+    def methods_at(self, path: str) -> str:
+        """The methods that a path takes, for Allow, where the framework has one route's; "" when it is not ours."""
+        paths = self.openapi().get("paths")
+        for described, methods in paths.items() if isinstance(paths, dict) else ():
+            if _pattern_of(described).fullmatch(path):
+                return ", ".join(sorted(method.upper() for method in methods))
+        return ""
+
+
+def _pattern_of(path: str) -> re.Pattern[str]:
+    """What matches the paths that a path of the description stands for."""
+    return re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)))
 
 
 def build_app(
@@ -99,6 +113,9 @@ async def _on_refused(request: Request, cause: Exception) -> Response:
     if status == _NOT_FOUND and not request.url.path.startswith("/api/") and _is_read(request):
         return trouble_page(NO_PAGE, None)
     headers = cause.headers if isinstance(cause, HTTPException) else None
+    if status == _METHOD_NOT_ALLOWED and isinstance(request.app, ControlApi):
+        allowed = request.app.methods_at(request.url.path)
+        headers = {"Allow": allowed} if allowed else headers
     known = {_NOT_FOUND: NO_SUCH_PLACE, _METHOD_NOT_ALLOWED: METHOD_NOT_ALLOWED, NOT_JSON.status: NOT_JSON}
     unknown = Problem("refused", status, Hop.CONTROL, "The request was refused", "")
     return ProblemAnswer(known.get(status, unknown), "", request_id_of(request), headers=headers)

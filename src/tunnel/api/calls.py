@@ -5,23 +5,25 @@ from typing import Annotated, Final, TypeAlias, final
 
 from fastapi import Depends, Query, Request
 from fastapi import Path as FromPath
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tunnel.api.actor import Actor, actor_of, request_id_of
 from tunnel.api.plane import Plane
-from tunnel.api.problems import NOT_VALID, SERVER_AWAY, ProblemAnswer, problem_of_store
+from tunnel.api.problems import NO_SUCH_PAGE, NOT_VALID, ProblemAnswer, problem_of_store
 from tunnel.api.scoped import SCOPE
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.problem import Problem
 from tunnel.core.control.page import PAGE_ROWS, PAGE_ROWS_MAX, Page
 from tunnel.core.token.token import AccountId
-from tunnel.store.errors import StoreError
+from tunnel.store.errors import StoreError, Unstorable
 from tunnel.store.port import Store
 
 SECONDS_MAX: Final = 10 * 365 * 86_400
 """Ten years: no bound of ours is longer."""
 COUNT_MAX: Final = 1 << 53
 """What a number in JSON can be in every language."""
+PLAIN: Final = r"^[^\x00-\x1f\x7f]*$"
+"""No control characters, so that it can stand in a log line and a table."""
 _AFTER_CHARS_MAX: Final = 500
 
 
@@ -51,6 +53,12 @@ class Call:
         problem, detail = problem_of_store(error)
         return ProblemAnswer(problem, detail, self.request_id)
 
+    def refused_page(self, error: StoreError) -> ProblemAnswer:
+        """Why there is no such page of a list; all that a list cannot keep of a request is its `after`."""
+        if isinstance(error, Unstorable):
+            return self.problem(NO_SUCH_PAGE)
+        return self.refused(error)
+
     def problem(self, problem: Problem, detail: str = "") -> ProblemAnswer:
         """Any other problem."""
         return ProblemAnswer(problem, detail, self.request_id)
@@ -58,10 +66,6 @@ class Call:
     def wrong(self, at: str, why: str) -> ProblemAnswer:
         """One place of the request is not as it should be."""
         return ProblemAnswer(NOT_VALID, "", self.request_id, ((at, why),))
-
-    def server_away(self, why: str) -> ProblemAnswer:
-        """The data plane beside us did not answer."""
-        return ProblemAnswer(SERVER_AWAY, why, self.request_id)
 
 
 def plane_of(request: Request) -> Plane:
@@ -77,11 +81,19 @@ def _call_of(request: Request) -> Call:
 
 ThisCall: TypeAlias = Annotated[Call, Depends(_call_of)]
 
-Seconds: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=SECONDS_MAX)]
+
+def _whole(seen: object) -> object:
+    """1.0 is a whole number in JSON, as JSON Schema says; texts and truth values are none."""
+    return int(seen) if isinstance(seen, float) and seen.is_integer() else seen
+
+
+WHOLE: Final = BeforeValidator(_whole)
+"""Stands last among the annotations of a number, so that the bounds before it are in the description."""
+Seconds: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=SECONDS_MAX), WHOLE]
 Moment: TypeAlias = Annotated[int, Field(description="Seconds since 1970-01-01T00:00:00Z.")]
-Count: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=COUNT_MAX)]
-Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""What a person wrote; no control characters, so that it can stand in a log line and a table."""
+Count: TypeAlias = Annotated[int, Field(strict=True, ge=0, le=COUNT_MAX), WHOLE]
+Text: TypeAlias = Annotated[str, Field(max_length=200, pattern=PLAIN)]
+"""What a person wrote."""
 AccountText: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="The ID of an account.")]
 NameText: TypeAlias = Annotated[
     str, Field(pattern="^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", description="One DNS label: the name of an endpoint.")

@@ -38,6 +38,9 @@ NO_SUCH_PLACE: Final = Problem(
     "no-such-place", 404, Hop.CONTROL, "There is nothing at this path", "See /api/v1/openapi.json for what there is."
 )
 NOT_FOUND: Final = Problem("not-found", 404, Hop.CONTROL, "There is no such thing", "Look at the list.")
+NO_SUCH_PAGE: Final = Problem(
+    "no-such-page", 404, Hop.CONTROL, "There is no such page", "Give back `next` of the page before, as it was."
+)
 METHOD_NOT_ALLOWED: Final = Problem(
     "method-not-allowed",
     405,

@@ -6,6 +6,7 @@ idempotency key.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, final
 
 from fastapi import Request
@@ -13,13 +14,13 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 from typing_extensions import override
 
-from tunnel.api.actor import Actor, address_of, authenticate, key_text_of, request_id_of
+from tunnel.api.actor import Actor, address_of, authenticate, is_key, key_text_of, request_id_of
 from tunnel.api.plane import Plane
 from tunnel.api.problems import KEY_REFUSED, SCOPE_MISSING, ProblemAnswer
 from tunnel.api.rates import Rates
 from tunnel.api.repeats import Handler, Repeats
 from tunnel.core.base.outcome import Success, error_of, value_of
-from tunnel.core.base.problem import rate_limited
+from tunnel.core.base.problem import Hop, Problem, rate_limited
 from tunnel.core.control.roles import scope_of
 from tunnel.core.token.token import ACCOUNT_BYTES, AccountId
 
@@ -42,20 +43,20 @@ class Admission:
     async def admit(self, request: Request, wanted: str, inner: Handler) -> Response:
         """The answer of `inner`, or why it is not asked."""
         plane, request_id, address = self._plane, request_id_of(request), address_of(request)
-        guesses = self._rates.guesses_wait(address, plane.clock.now())
-        if guesses:
-            return ProblemAnswer(rate_limited(guesses), "", request_id)
         text = key_text_of(request)
+        guesses = self._rates.guesses_wait(address, plane.clock.now())
+        if guesses and is_key(text):
+            return ProblemAnswer(_too_often(guesses), "", request_id)
         found = await authenticate(plane, text, address, request_id)
         if not isinstance(found, Success):
             problem, detail = error_of(found)
-            if problem.status == KEY_REFUSED.status:
+            if problem is KEY_REFUSED and is_key(text):
                 self._rates.charge_guess(address, plane.clock.now())
             return ProblemAnswer(problem, detail, request_id)
         actor = value_of(found)
         wait = self._rates.wait(actor.act.key, plane.clock.now())
         if wait:
-            return ProblemAnswer(rate_limited(wait), "", request_id)
+            return ProblemAnswer(_too_often(wait), "", request_id)
         if not _is_permitted(actor, wanted, request.path_params.get("account")):
             needed = f"It needs the scope {wanted}, on this account." if wanted else ""
             return ProblemAnswer(SCOPE_MISSING, needed, request_id)
@@ -97,6 +98,11 @@ def account_of(text: object) -> AccountId | None:
     except ValueError:
         return None
     return AccountId(raw) if len(raw) == ACCOUNT_BYTES else None
+
+
+def _too_often(seconds: int) -> Problem:
+    """The edge's own problem, said by another hop."""
+    return replace(rate_limited(seconds), hop=Hop.CONTROL)
 
 
 def _is_permitted(actor: Actor, wanted: str, account: object) -> bool:

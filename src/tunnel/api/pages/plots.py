@@ -14,6 +14,8 @@ RIGHT: Final = 8
 TOP: Final = 10
 BOTTOM: Final = 24
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+_LEAST_TOP: Final = 1e-9
+"""What is less is drawn as nothing: tenths of it would end at a zero that nothing can be divided by."""
 _EMPTY_TOP: Final = 1.0
 
 
@@ -113,7 +115,7 @@ def bar_plot(key: str, title: str, values: Sequence[tuple[str, float]], columns:
 
 def _nice_top(highest: float) -> float:
     """The top of the axis: the smallest round number that is not below the highest value."""
-    if highest <= 0:
+    if highest < _LEAST_TOP:
         return _EMPTY_TOP
     power = 1.0
     while power * 10 <= highest:

@@ -101,7 +101,7 @@ async def list_accounts(call: ThisCall, after: After = "", limit: Limit = LIMIT)
     """List all accounts."""
     found = await call.store.accounts(page_of(after, limit))
     if not isinstance(found, Success):
-        return call.refused(error_of(found))
+        return call.refused_page(error_of(found))
     page = value_of(found)
     return AccountPage(items=[_out(each) for each in page.items], next=page.next)
 

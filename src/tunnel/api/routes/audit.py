@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query
 from tunnel.api.calls import (
     COUNT_MAX,
     LIMIT,
+    PLAIN,
     AccountInPath,
     AccountText,
     After,
@@ -32,9 +33,11 @@ from tunnel.store.port import AuditFilter
 
 router = APIRouter(route_class=ScopedRoute, tags=["audit"])
 
-Action = Annotated[str, Query(max_length=64, description="Only actions that begin so: `name.`, `key.mint` ...")]
-Identity = Annotated[str, Query(max_length=320, description="Only what this identity did.")]
-Subject = Annotated[str, Query(max_length=320, description="Only what was done to this.")]
+Action = Annotated[
+    str, Query(max_length=64, pattern=PLAIN, description="Only actions that begin so: `name.`, `key.mint` ...")
+]
+Identity = Annotated[str, Query(max_length=320, pattern=PLAIN, description="Only what this identity did.")]
+Subject = Annotated[str, Query(max_length=320, pattern=PLAIN, description="Only what was done to this.")]
 Since = Annotated[int, Query(ge=0, le=COUNT_MAX, description="Not before this moment, in seconds since 1970.")]
 Until = Annotated[int, Query(ge=0, le=COUNT_MAX, description="Before this moment.")]
 
@@ -152,7 +155,7 @@ def _filter(account: AccountId | None, action: str, identity: str, subject: str,
 async def _page(call: Call, wanted: AuditFilter, page: Page) -> EntryPage | ProblemAnswer:
     found = await call.store.audit_page(wanted, page)
     if not isinstance(found, Success):
-        return call.refused(error_of(found))
+        return call.refused_page(error_of(found))
     return EntryPage(items=[_out(each) for each in value_of(found).items], next=value_of(found).next)
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from tunnel.api.calls import (
     LIMIT,
     SECONDS_MAX,
+    WHOLE,
     AccountInPath,
     AccountText,
     After,
@@ -23,7 +24,7 @@ from tunnel.api.calls import (
     reading,
     writing,
 )
-from tunnel.api.problems import NOT_FOUND, SCOPE_MISSING, ProblemAnswer
+from tunnel.api.problems import CONFLICT, NOT_FOUND, SCOPE_MISSING, ProblemAnswer
 from tunnel.api.scoped import ScopedRoute
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success, error_of, value_of
@@ -35,7 +36,7 @@ from tunnel.core.control.roles import Role, Scope, scopes_of
 router = APIRouter(route_class=ScopedRoute, tags=["keys"])
 
 KeyInPath = Annotated[str, FromPath(pattern="^k_[a-z2-7]{16}$", description="The public part of a key.")]
-Lifetime = Annotated[int, Field(strict=True, ge=60, le=SECONDS_MAX)]
+Lifetime = Annotated[int, Field(strict=True, ge=60, le=SECONDS_MAX), WHOLE]
 
 
 class KeyOut(Shape):
@@ -87,7 +88,7 @@ async def list_keys(
     """List the keys of an account, without their secrets."""
     found = await call.store.keys(account_id(account), page_of(after, limit))
     if not isinstance(found, Success):
-        return call.refused(error_of(found))
+        return call.refused_page(error_of(found))
     page = value_of(found)
     return KeyPage(items=[_out(each) for each in page.items], next=page.next)
 
@@ -105,7 +106,7 @@ async def mint_key(call: ThisCall, account: AccountInPath, asked: KeyIn) -> KeyM
     most = scopes_of(role)
     scopes = most if asked.scopes is None else frozenset(asked.scopes)
     if not scopes <= most:
-        return call.wrong("body.scopes", f"the role {role.value} has not all of them")
+        return call.problem(CONFLICT, f"The role {role.value} has not all of these scopes.")
     if not all(may(call.actor.scopes, call.actor.account, scope, owner) for scope in scopes):
         return call.problem(SCOPE_MISSING, "A key can make none that may do more than itself.")
     made = new_key(call.plane.entropy.random_bytes(NEW_KEY_BYTES))

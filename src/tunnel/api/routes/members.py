@@ -75,7 +75,7 @@ async def list_members(
     """List the members of an account."""
     found = await call.store.members(account_id(account), page_of(after, limit))
     if not isinstance(found, Success):
-        return call.refused(error_of(found))
+        return call.refused_page(error_of(found))
     page = value_of(found)
     return MemberPage(items=[_out(each) for each in page.items], next=page.next)
 

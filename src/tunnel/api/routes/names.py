@@ -95,7 +95,7 @@ async def list_names(
     """List the names that an account has reserved."""
     found = await call.store.names(account_id(account), page_of(after, limit))
     if not isinstance(found, Success):
-        return call.refused(error_of(found))
+        return call.refused_page(error_of(found))
     page = value_of(found)
     return NamePage(items=[_name_out(each) for each in page.items], next=page.next)
 
@@ -168,7 +168,7 @@ async def list_leases(
     """List who answered for the names of an account when the data plane last said, on every host."""
     found = await call.store.leases(account_id(account), page_of(after, limit))
     if not isinstance(found, Success):
-        return call.refused(error_of(found))
+        return call.refused_page(error_of(found))
     page = value_of(found)
     return LeasePage(items=[_lease_out(each) for each in page.items], next=page.next)
 

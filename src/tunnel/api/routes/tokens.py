@@ -10,6 +10,7 @@ from pydantic import Field
 from tunnel.api.calls import (
     LIMIT,
     SECONDS_MAX,
+    WHOLE,
     AccountInPath,
     AccountText,
     After,
@@ -45,9 +46,11 @@ router = APIRouter(route_class=ScopedRoute, tags=["tokens"])
 _TEXT_CHARS_MAX: Final = 4096
 
 TokenInPath = Annotated[str, FromPath(pattern="^[0-9a-f]{32}$", description="The ID of a token.")]
-Lifetime = Annotated[int, Field(strict=True, ge=1, le=SECONDS_MAX)]
-AtOnce = Annotated[int, Field(strict=True, ge=1, le=LIMIT_MAX)]
-TokenText = Annotated[str, Field(max_length=_TEXT_CHARS_MAX, description="A token itself: a secret.")]
+Lifetime = Annotated[int, Field(strict=True, ge=1, le=SECONDS_MAX), WHOLE]
+AtOnce = Annotated[int, Field(strict=True, ge=1, le=LIMIT_MAX), WHOLE]
+TokenText = Annotated[
+    str, Field(max_length=_TEXT_CHARS_MAX, pattern=r"^\s*tnl[0-9]_[A-Za-z0-9_-]+\s*$", description="A token: a secret.")
+]
 
 
 class Kind(Enum):
@@ -133,7 +136,7 @@ async def list_tokens(
     """List the tokens that were minted for an account."""
     found = await call.store.tokens(account_id(account), page_of(after, limit))
     if not isinstance(found, Success):
-        return call.refused(error_of(found))
+        return call.refused_page(error_of(found))
     page = value_of(found)
     return TokenPage(items=[_out(each) for each in page.items], next=page.next)
 
@@ -195,7 +198,7 @@ async def revoke_token(call: ThisCall, account: AccountInPath, token: TokenInPat
 
 
 @router.post(
-    "/accounts/{account}/tokens/revoke",
+    "/accounts/{account}/revocations",
     response_model=Revoked,
     openapi_extra=writing(Scope.TOKEN_WRITE.value),
     operation_id="revoke_shown_token",

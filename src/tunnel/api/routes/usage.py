@@ -112,7 +112,7 @@ async def list_usage(
     begin, end = UnixSeconds(since), UnixSeconds(until)
     found = await call.store.usage(account_id(account), begin, end, page_of(after, limit))
     if not isinstance(found, Success):
-        return call.refused(error_of(found))
+        return call.refused_page(error_of(found))
     page = value_of(found)
     items = [
         HourOut(
