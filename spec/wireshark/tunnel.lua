@@ -16,7 +16,7 @@ local HEADER_BYTES = 12
 local DATA, UPDATE, PING, AWAY = 0, 1, 2, 3
 local SYN, ACK, FIN, RST = 1, 2, 4, 8
 local CONTROL = 1
-local LINK_VERSION = 2
+local LINK_VERSION = 3
 local FRAME_BYTES_MAX = 1048576 -- beyond this a length is a fault, not something to wait for
 local MESSAGE_BYTES_MAX = 4096
 local HEAD_BYTES_SHOWN = 8192
@@ -49,7 +49,8 @@ local MESSAGES = {
     } },
     [0x02] = { "Expose", {
         { "endpoint", "uint", 4 }, { "kind", "uint", 1, KINDS }, { "name", "text", 255 }, { "host_rule", "rule", 261 },
-        { "port", "uint", 2 }, { "share", "uint", 1, SHARES }, { "policy", "block", 2048 },
+        { "port", "uint", 2 }, { "share", "uint", 1, SHARES }, { "ttl_seconds", "uint", 4 },
+        { "policy", "block", 2048 },
     } },
     [0x03] = { "Withdraw", { { "endpoint", "uint", 4 } } },
     [0x04] = { "Health", { { "endpoint", "uint", 4 }, { "state", "uint", 1, STATES }, { "detail", "text", 512 } } },
@@ -59,10 +60,12 @@ local MESSAGES = {
     [0x82] = { "Refused", { { "refusal", "uint", 1, REFUSALS }, { "detail", "text", 512 } } },
     [0x83] = { "Granted", {
         { "endpoint", "uint", 4 }, { "name", "text", 255 }, { "url", "text", 512 }, { "epoch", "uint", 8 },
+        { "seconds_left", "uint", 4 },
     } },
     [0x84] = { "Denied", { { "endpoint", "uint", 4 }, { "denial", "uint", 1, DENIALS }, { "detail", "text", 512 } } },
     [0x85] = { "Drain", { { "grace_ms", "uint", 4 } } },
     [0x86] = { "Fenced", { { "endpoint", "uint", 4 }, { "detail", "text", 512 } } },
+    [0x87] = { "Lapsed", { { "endpoint", "uint", 4 }, { "detail", "text", 512 } } },
 }
 local MESSAGE_NAMES = {}
 for code, message in pairs(MESSAGES) do MESSAGE_NAMES[code] = message[1] end

@@ -44,6 +44,7 @@ from tunnel.core.link.messages import (
     Health,
     Hello,
     Keep,
+    Lapsed,
     Message,
     MessageKind,
     RefusalCode,
@@ -276,6 +277,19 @@ def test_a_withdrawal_that_crosses_a_fence_is_passed_over() -> None:
     must_refuse(server, Withdraw(EndpointId(2)), UnaskedEndpoint(EndpointId(2)))
 
 
+@pytest.mark.shows("LINK-END-004", "LINK-END-009")
+def test_a_withdrawal_that_crosses_the_end_of_its_time_is_passed_over() -> None:
+    server = open_server()
+    assert server.receive(wire(exposing(1)), START) == Success([exposing(1)])
+    assert not server.lapse(EndpointId(1), "not granted yet")
+    assert server.grant(EndpointId(1), "demo", "", Epoch(1), 3600)
+    assert server.lapse(EndpointId(1), "over")
+    assert not server.lapse(EndpointId(1), "again")
+    granted = Granted(EndpointId(1), "demo", "", Epoch(1), 3600)
+    assert said(server.poll_output()) == [granted, Lapsed(EndpointId(1), "over")]
+    assert server.receive(wire(Withdraw(EndpointId(1))), START) == Success([])
+
+
 @pytest.mark.shows("LINK-HEALTH-001")
 def test_the_health_of_an_endpoint_is_taken_while_it_is_granted() -> None:
     server = open_server()
@@ -429,10 +443,11 @@ def test_an_answer_for_an_endpoint_given_up_is_passed_over() -> None:
     assert agent.receive(wire(*late), START) == Success([])
 
 
-@pytest.mark.shows("LINK-END-006")
-def test_an_agent_learns_once_that_it_is_fenced() -> None:
+@pytest.mark.shows("LINK-END-006", "LINK-END-009")
+@pytest.mark.parametrize("word", [Fenced, Lapsed])
+def test_an_agent_learns_once_that_it_has_lost_an_endpoint(word: type[Fenced] | type[Lapsed]) -> None:
     agent, endpoint = asking_agent()
-    fenced = Fenced(endpoint, "taken over")
+    fenced = word(endpoint, "taken over")
     assert agent.receive(wire(granting(endpoint), fenced, fenced), START) == Success([granting(endpoint), fenced])
     agent.withdraw(endpoint)
     assert agent.poll_output() == b""

@@ -27,6 +27,7 @@ from tunnel.core.link.messages import (
     Hello,
     HostHeader,
     Keep,
+    Lapsed,
     Message,
     MessageKind,
     RefusalCode,
@@ -117,15 +118,17 @@ MESSAGES: Final[st.SearchStrategy[Message]] = st.one_of(
         st.integers(0, 65535),
         st.sampled_from(Share),
         POLICIES,
+        U32,
     ),
     st.builds(Health, ENDPOINTS, st.booleans(), texts(512)),
     st.builds(Withdraw, ENDPOINTS),
     st.builds(Welcome, U64.map(SessionId), U32, U32, texts(64)),
     st.builds(Refused, st.sampled_from(RefusalCode), texts(512)),
-    st.builds(Granted, ENDPOINTS, texts(255), texts(512), U64.map(Epoch)),
+    st.builds(Granted, ENDPOINTS, texts(255), texts(512), U64.map(Epoch), U32),
     st.builds(Denied, ENDPOINTS, st.sampled_from(DenialCode), texts(512)),
     st.builds(Drain, U32),
     st.builds(Fenced, ENDPOINTS, texts(512)),
+    st.builds(Lapsed, ENDPOINTS, texts(512)),
 )
 
 

@@ -316,3 +316,30 @@ def test_a_replica_holds_what_it_is_told_and_an_agent_comes_before_its_absence()
     for name in ("a", "b", "c"):
         table.note_offline(Label(name), lease.account, START)
     assert [name for name, _ in table.offline_names()] == ["b", "c"]
+
+
+@pytest.mark.shows("TOKEN-EXPOSE-002")
+def test_a_name_whose_time_is_over_says_so_until_somebody_has_it() -> None:
+    table = RouteTable(replace(LIMITS, offline_names_max=2))
+    for session, token in ((1, OURS), (2, SIBLING), (3, THEIRS)):
+        opened(table, session, token)
+    lease = claimed(table, claim_of(1)).lease
+    table.note_lapsed(lease, START)
+    assert table.find(DEMO, START) is lease  # not while somebody answers
+    table.withdraw(DEMO, lease.epoch)
+    assert table.find(DEMO, START) is None
+    table.note_lapsed(lease, START)
+    gone = table.find(DEMO, START)
+    assert isinstance(gone, Offline)
+    assert (gone.has_lapsed, gone.account, gone.kind) == (True, OURS.account, EndpointKind.HTTP)
+    assert isinstance(table.claim(claim_of(3, THEIRS), START), Failure)  # its account comes first for a while
+    again = claimed(table, claim_of(2, SIBLING)).lease
+    assert table.find(DEMO, START) is again
+    table.drop_session(again.session, START)
+    gone = table.find(DEMO, START)
+    assert isinstance(gone, Offline)
+    assert not gone.has_lapsed
+    for name in ("a", "b", "c"):
+        lease = table.lease_for(claim_of(7, name=name), Epoch(40), START, b"agent")
+        table.note_lapsed(lease, START)
+    assert [name for name, _ in table.offline_names()] == ["b", "c"]

@@ -151,6 +151,7 @@ class World:
         checks: Checks | None = None,
         kind: EndpointKind = EndpointKind.HTTP,
         port: int = 0,
+        ttl_seconds: int = 0,
     ) -> AsyncIterator[RunningAgent]:
         """An agent that exposes `local`; its name is served when this begins, unless `is_ready` is False."""
         stop, log = asyncio.Event(), Log()
@@ -170,6 +171,7 @@ class World:
             checks=checks,
             kind=kind,
             port=port,
+            ttl_seconds=ttl_seconds,
         )
         granted = len(self.log.all(NameGranted))
         task = asyncio.create_task(run_agent(settings, log, stop))

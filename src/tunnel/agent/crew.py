@@ -2,8 +2,11 @@
 
 import asyncio
 import ssl
+from math import ceil
+from time import monotonic
 from typing import Final, final
 
+from tunnel.agent.end import ExposureOver
 from tunnel.agent.local import LocalGround
 from tunnel.agent.settings import AgentSettings
 from tunnel.agent.uplink import Uplink
@@ -33,6 +36,8 @@ class Crew:
         self._links: list[Uplink] = []
         self._up: Final[set[Uplink]] = set()
         self._is_down = False
+        self._ends_at: float | None = None
+        """When the exposure is over, on the monotonic clock, once it was granted."""
         self._detail = ""
 
     @property
@@ -54,15 +59,29 @@ class Crew:
     def on_granted(self, uplink: Uplink, granted: Granted) -> None:
         """A link answers for the name from now on."""
         self.name = granted.name
+        if granted.seconds_left and self._ends_at is None:
+            self._ends_at = monotonic() + granted.seconds_left
         is_first = not self._up
         self._up.add(uplink)
         self.was_granted.set()
         if is_first:
-            self.ground.events.emit(AgentReady(granted.url, granted.name, granted.epoch))
+            self.ground.events.emit(AgentReady(granted.url, granted.name, granted.epoch, granted.seconds_left))
         if self.settings.links > 1:
             self.ground.events.emit(LinkUp(uplink.number + 1, len(self._up), self.settings.links))
         if self._is_down:
             uplink.tell_health(is_up=False, detail=self._detail)
+
+    def seconds_left(self) -> int:
+        """Of the exposure: a link that is dialled anew begins no new time."""
+        if self._ends_at is None:
+            return self.settings.ttl_seconds
+        return max(1, ceil(self._ends_at - monotonic()))
+
+    def over(self) -> ExposureOver | None:
+        """Why there is nothing to dial for any more, when the time went by while no link was up."""
+        if self._ends_at is None or monotonic() < self._ends_at:
+            return None
+        return ExposureOver(self.name, "its time went by while there was no link")
 
     def on_left(self, uplink: Uplink, reason: str, retry_seconds: float) -> None:
         """A link takes nothing new any more, or did not come to stand."""

@@ -49,4 +49,13 @@ class SettingsUnusable:
     detail: str
 
 
-AgentEnd: TypeAlias = NameDenied | PortDenied | NotAuthorised | ServerUntrusted | SettingsUnusable
+@final
+@dataclass(frozen=True, slots=True)
+class ExposureOver:
+    """The name was exposed for as long as was asked for, or as its account may (exit 7)."""
+
+    name: str
+    detail: str
+
+
+AgentEnd: TypeAlias = NameDenied | PortDenied | NotAuthorised | ServerUntrusted | SettingsUnusable | ExposureOver

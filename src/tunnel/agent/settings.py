@@ -58,3 +58,5 @@ class AgentSettings:
     links: int = 1
     share: Share = Share.ALONE
     checks: Checks | None = None
+    ttl_seconds: int = 0
+    """For how long the endpoint is to be exposed, from its first grant on; 0 leaves that to the server."""

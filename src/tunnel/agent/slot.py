@@ -34,6 +34,9 @@ class Slot:
         if self._number > 0:
             await _unless(crew.stop, crew.was_granted)
         while not crew.stop.is_set():
+            over = crew.over()
+            if over is not None:
+                return over
             uplink = crew.new_link(self._number)
             reason = await self._dial(uplink)
             if not reason:

@@ -6,14 +6,14 @@ from time import monotonic
 from typing import Final, Protocol, assert_never, final
 
 from tunnel import __version__
-from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, PortDenied, ServerUntrusted
+from tunnel.agent.end import AgentEnd, ExposureOver, NameDenied, NotAuthorised, PortDenied, ServerUntrusted
 from tunnel.agent.local import LocalGround, LocalPipe
 from tunnel.agent.settings import AgentSettings
 from tunnel.core.base.ids import EndpointId, Instant, StreamId
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.link.agent_side import AgentConversation, AgentEvent
 from tunnel.core.link.errors import describe
-from tunnel.core.link.messages import DenialCode, Denied, Drain, Fenced, Granted, RefusalCode, Refused, Welcome
+from tunnel.core.link.messages import DenialCode, Denied, Drain, Fenced, Granted, Lapsed, RefusalCode, Refused, Welcome
 from tunnel.core.mux.session import Role
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
@@ -37,6 +37,9 @@ class UplinkOwner(Protocol):
 
     def on_granted(self, uplink: "Uplink", granted: Granted) -> None:
         """The server has given the name to the endpoint of this link."""
+
+    def seconds_left(self) -> int:
+        """For how long the endpoint is still to be exposed; 0 leaves that to the server."""
 
 
 @final
@@ -144,6 +147,7 @@ class Uplink:
             port=self._settings.port,
             share=self._settings.share,
             policy=self._settings.policy,
+            ttl_seconds=self._owner.seconds_left(),
         )
         self._alarm.set_by(self._conversation.next_deadline() or now)
         self._say()
@@ -224,6 +228,9 @@ class Uplink:
                 self._denied(code, detail)
             case Fenced(detail=detail):
                 self.end = NameDenied(self.granted_name, detail)
+                self._fail(detail)
+            case Lapsed(detail=detail):
+                self.end = ExposureOver(self.granted_name, detail)
                 self._fail(detail)
             case _:
                 assert_never(event)

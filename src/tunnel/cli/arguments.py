@@ -154,7 +154,7 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
             sharing = Sharing(typed.links, typed.pool, typed.health_path, typed.health_interval)
             what, asked = (KINDS[typed.command], typed.port), _policy_flags(typed)
-            return HttpCommand(what[0], what[1], *names, *trust, typed.config, output, asked, sharing)
+            return HttpCommand(what[0], what[1], *names, *trust, typed.config, output, asked, sharing, typed.ttl)
         case _:
             return _short_command(typed)
 
@@ -331,6 +331,7 @@ def _add_agent(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--token", action=RefuseToken, nargs="?", help=SUPPRESS)
     parser.add_argument("--ca", metavar="F", help="trust this authority (PEM) for the server instead of the system's")
+    parser.add_argument("--ttl", metavar="T", help="expose it for so long, then end: 30m, 2h (default: the account's)")
     add_policy_flags(parser)
     parser.add_argument(
         "--links", metavar="N", help="links to keep up; losing one loses only what runs on it (default 1)"

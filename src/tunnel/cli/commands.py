@@ -118,6 +118,8 @@ class HttpCommand:
     output: Output
     policy: PolicyFlags
     sharing: Sharing = Sharing()
+    ttl: str | None = None
+    """For how long the endpoint is exposed."""
 
 
 @final

@@ -4,7 +4,7 @@
     [server]  domain, public, agents, state, cert, key, keylog, tcp_ports, workers,
               api, database
     [agent]   server, name, token_file, ca, local_ca, host_header, keylog,
-              links, pool, health_path, health_interval
+              links, pool, health_path, health_interval, ttl
     [[certificate]]  chain, key; as often as there are certificates
     [policy]  of every address: address_rate, address_burst, address_concurrent, address_bandwidth;
               of every endpoint: the same with endpoint_; of everybody: allow_ip, deny_ip
@@ -42,7 +42,7 @@ from tunnel.cli.problems import (
     WrongVersion,
 )
 from tunnel.cli.ranges import NEVER_MORE_THAN
-from tunnel.cli.sharing import check_path_of, interval_of
+from tunnel.cli.sharing import check_path_of, exposure_of, interval_of
 from tunnel.core.base.limits import DEFAULT_LIMITS, MIB, Limits
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.policy.ip import Block
@@ -106,6 +106,7 @@ class AgentTable:
     pool: bool = False
     health_path: str | None = None
     health_interval: float | None = None
+    ttl: int | None = None
 
 
 @final
@@ -254,6 +255,7 @@ class _Reading:
             pool=self._values.flag(table, ("agent", "pool")),
             health_path=self._values.checked(table, ("agent", "health_path"), check_path_of),
             health_interval=self._values.checked(table, ("agent", "health_interval"), interval_of),
+            ttl=self._values.checked(table, ("agent", "ttl"), exposure_of),
         )
 
     def _policy(self, table: Table) -> ServerPolicy:

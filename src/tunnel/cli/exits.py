@@ -3,7 +3,15 @@
 from enum import IntEnum
 from typing import Final, final
 
-from tunnel.agent.end import AgentEnd, NameDenied, NotAuthorised, PortDenied, ServerUntrusted, SettingsUnusable
+from tunnel.agent.end import (
+    AgentEnd,
+    ExposureOver,
+    NameDenied,
+    NotAuthorised,
+    PortDenied,
+    ServerUntrusted,
+    SettingsUnusable,
+)
 from tunnel.server.end import CannotListen, ServerEnd, StateUnusable, WorkersUnable
 
 
@@ -18,6 +26,7 @@ class ExitCode(IntEnum):
     NOT_AUTHORISED = 4
     NETWORK = 5
     INTERNAL = 6
+    LAPSED = 7
     TAMPERED = 7
     CUT_OFF = 130
 
@@ -31,6 +40,7 @@ exit codes:
   4    not authorised: the token was refused or does not permit this
   5    network: an address cannot be used, or the server cannot be trusted
   6    internal: a defect of this program; please report it
+  7    the time of the exposure is over
   7    tampered with: the audit export is not what was written
   130  cut off by a second Ctrl-C or SIGTERM
 """
@@ -49,6 +59,8 @@ def exit_of(end: AgentEnd | ServerEnd) -> ExitCode:
             return ExitCode.USAGE
         case WorkersUnable():
             return ExitCode.INTERNAL
+        case ExposureOver():
+            return ExitCode.LAPSED
 
 
 def sentence_of(end: AgentEnd | ServerEnd) -> str:
@@ -62,6 +74,8 @@ def sentence_of(end: AgentEnd | ServerEnd) -> str:
             return f"not authorised ({code}): {detail}"
         case ServerUntrusted(server=server, detail=detail):
             return f"cannot trust {server}: {detail}; for a private authority give its certificate with --ca F"
+        case ExposureOver(name=name, detail=detail):
+            return f"{name!r} is exposed no more: {detail}"
         case CannotListen(address=address, detail=detail):
             return f"cannot listen on {address}: {detail}"
         case WorkersUnable(detail=detail):

@@ -42,7 +42,7 @@ from tunnel.cli.policies import (
     sign_ins_of,
 )
 from tunnel.cli.problems import BadArgument, CannotRead, Missing, OnlyTogether, Problem, Problems
-from tunnel.cli.sharing import CHECK_SECONDS, check_path_of, interval_of, links_of
+from tunnel.cli.sharing import CHECK_SECONDS, check_path_of, exposure_of, interval_of, links_of
 from tunnel.cli.tokens import token_of
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.link.messages import HostHeader, Keep, Share
@@ -145,6 +145,7 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
             BadArgument("--proxy-protocol", proxy_protocol.value, "of use with an https:// target")
         )
     links, checks = gathering.crew(command.sharing, config)
+    seconds = gathering.optional([("--ttl", command.ttl)], exposure_of, table.ttl)
     token = token_of(command.token_file, environment, table.token_file)
     if not isinstance(token, Success):
         gathering.problems.append(error_of(token))
@@ -168,6 +169,7 @@ def agent_settings(command: HttpCommand, environment: Mapping[str, str]) -> Outc
             links=links,
             share=Share.POOL if command.sharing.is_pooled or table.pool else Share.ALONE,
             checks=checks,
+            ttl_seconds=seconds or 0,
             kind=command.kind,
             port=port or 0,
         )

@@ -5,6 +5,7 @@ from typing import Final
 
 from tunnel.cli.places import BadText
 from tunnel.core.base.outcome import Failure, Outcome, Success
+from tunnel.core.control.ttl import TTL_FORMS, ttl_of
 
 CHECK_SECONDS: Final = 5.0
 """Between two checks, if not said: a service that fails is out of the way within ten seconds."""
@@ -29,6 +30,12 @@ def links_of(text: str) -> Outcome[int, BadText]:
 def check_path_of(text: str) -> Outcome[str, BadText]:
     """The path of a check, as it stands in a request line: nothing can be injected through it."""
     return Success(text) if _PATH.fullmatch(text) else Failure(BadText(text, _PATH_WANTED))
+
+
+def exposure_of(text: str) -> Outcome[int, BadText]:
+    """Seconds that an endpoint is exposed."""
+    seconds = ttl_of(text)
+    return Failure(BadText(text, TTL_FORMS)) if seconds is None else Success(seconds)
 
 
 def interval_of(text: str) -> Outcome[float, BadText]:

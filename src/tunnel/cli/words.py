@@ -4,11 +4,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Final
 
+from tunnel.core.token.moments import duration_text
 from tunnel.observe.events import (
     AgentReady,
     ConnectionDone,
     ControlEnded,
     ControlReady,
+    EndpointLapsed,
     Event,
     ExchangeDone,
     FromWorker,
@@ -41,6 +43,7 @@ EVENT_NAMES: Final[Mapping[type[Event], str]] = {
     SessionEnded: "session_ended",
     NameGranted: "name_granted",
     NameReleased: "name_released",
+    EndpointLapsed: "endpoint_lapsed",
     MemberHealth: "member_health",
     LinkRefused: "link_refused",
     LinkUp: "link_up",
@@ -101,7 +104,8 @@ def _words(event: Event) -> str:
         case ServerReady():
             return f"ready: {event.url_pattern} (visitors at {event.public}, agents at {event.agents})"
         case AgentReady():
-            return f"ready: {event.url}"
+            bound = f" (for {duration_text(event.seconds_left)})" if event.seconds_left else ""
+            return f"ready: {event.url}{bound}"
         case ExchangeDone():
             return request_words(event)
         case ConnectionDone():
@@ -157,6 +161,7 @@ def _link_words(
     | SessionEnded
     | NameGranted
     | NameReleased
+    | EndpointLapsed
     | MemberHealth
     | LinkRefused
     | LinkUp
@@ -174,6 +179,8 @@ def _link_words(
             return f"agent {event.session} holds the name {event.name} (epoch {event.epoch}){others}"
         case NameReleased():
             return f"agent {event.session} holds the name {event.name} no more; {event.members or 'nobody'} left"
+        case EndpointLapsed():
+            return f"agent {event.session} had the name {event.name} for as long as it might"
         case MemberHealth():
             return f"agent {event.session} is {event.state} for {event.name}: {event.detail}"
         case LinkRefused():

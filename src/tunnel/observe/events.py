@@ -66,6 +66,16 @@ class NameReleased:
 
 @final
 @dataclass(frozen=True, slots=True)
+class EndpointLapsed:
+    """The time of an exposed name was over: it was taken from the session, and what ran on it was cut."""
+
+    session: int
+    name: str
+    epoch: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
 class LinkRefused:
     """The server turned an agent away before it was anybody: a bad token, a full house, a broken hello."""
 
@@ -132,6 +142,8 @@ class AgentReady:
     url: str
     name: str
     epoch: int
+    seconds_left: int = 0
+    """How long it does, or 0: as long as its token is valid."""
 
 
 @final
@@ -275,6 +287,7 @@ Event: TypeAlias = (
     | SessionEnded
     | NameGranted
     | NameReleased
+    | EndpointLapsed
     | LinkRefused
     | ExchangeDone
     | MemberHealth

@@ -25,11 +25,12 @@ from tunnel.core.token.verify import verify_token
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
-from tunnel.observe.events import LinkRefused, NameGranted, NameReleased, SessionEnded, SessionOpened
+from tunnel.observe.events import LinkRefused, NameGranted, SessionEnded, SessionOpened
+from tunnel.server.exposure import LAPSED, begin_exposure, cut_tenants, end_exposure, is_past, next_look, release_all
 from tunnel.server.gate import refusal_of
 from tunnel.server.hub import Hub, Tenant, VisitorStream
 from tunnel.server.registry import Holder
-from tunnel.server.telling import note_health
+from tunnel.server.telling import note_health, note_released
 
 SOFTWARE: Final = f"tunnel {__version__}"
 
@@ -91,7 +92,7 @@ class AgentSession:
         We answer alike, so that it knows when nothing that we opened is on its way any more.
         """
         self._hub.registry.drop(self._id)
-        self._release_all()
+        release_all(self._hub, self._leases)
         self.link.go_away()
         for handler in self.link.handlers():
             if isinstance(handler, Tenant):
@@ -102,7 +103,7 @@ class AgentSession:
         self._is_over = True
         self._alarm.cancel()
         self._hub.registry.drop(self._id)
-        self._release_all()
+        release_all(self._hub, self._leases)
         self._recognise()
         token = self.token
         if token is not None and self._hub.end(self._id, token):
@@ -168,12 +169,10 @@ class AgentSession:
         """The lease is another's now: not one byte more passes on its streams."""
         self._hub.ports.close(lease, for_good=False)
         if self._leases.pop(lease.endpoint, None) is not None:
-            self._tell_released(lease)
+            note_released(self._hub, lease)
         self._conversation.fence(lease.endpoint, detail)
         self._say()
-        for handler in self.link.handlers():
-            if isinstance(handler, Tenant) and handler.holds(lease):
-                handler.on_fenced(now)
+        cut_tenants(self.link, lease, now)
 
     def supersede(self) -> None:
         """The same agent process dialled again: this link is dead, or will be."""
@@ -240,8 +239,12 @@ class AgentSession:
             if not isinstance(late, Success):
                 self._turn_away("too-slow", describe_link(error_of(late)))
             return self._conversation.next_deadline() or self._expiry(now)
-        if self._hub.clock.unix() >= token.expiry:
+        is_over = self._hub.clock.unix() >= token.expiry
+        if is_over:
             self._conversation.refuse(RefusalCode.EXPIRED, "the token's time is over; mint a new one")
+        for lease in [each for each in self._leases.values() if is_over or is_past(each, now)]:
+            self._lapse(lease, now)
+        if is_over:
             self._end("the token expired")
         return self._expiry(now)
 
@@ -285,10 +288,12 @@ class AgentSession:
             self.on_denied(lease.endpoint, error_of(opened))
             return False
         url = self._hub.urls.of_lease(lease, value_of(opened))
-        if self._is_over or not self._conversation.grant(lease.endpoint, lease.name, url, lease.epoch):
+        left = 0 if self.token is None else begin_exposure(self._hub, self.token, lease, now)
+        if self._is_over or not self._conversation.grant(lease.endpoint, lease.name, url, lease.epoch, left):
             self._hub.ports.close(lease, for_good=True)
             return False
         self._leases[lease.endpoint] = lease
+        self._alarm.set_by(self._expiry(now))
         members = len(self._hub.table.members(lease.name))
         self._hub.events.emit(NameGranted(self._id, lease.name, lease.epoch, members))
         # Queued before a fence: a request that it cuts off may be repeated on this link, behind the grant.
@@ -317,7 +322,7 @@ class AgentSession:
                 if lease is not None:
                     self._hub.ports.close(lease, for_good=True)
                     self._hub.registry.withdraw(lease)
-                    self._tell_released(lease)
+                    note_released(self._hub, lease)
             case Health(endpoint=endpoint, is_up=is_up, detail=detail):
                 lease = self._leases.get(endpoint)
                 if lease is not None:
@@ -342,17 +347,13 @@ class AgentSession:
         self._presented = value_of(verified)
         hub.registry.open(self, value_of(verified), hello)
 
-    def _release_all(self) -> None:
-        """The agent is gone, or takes no new visitors; its ports are kept for it for a while."""
-        leases = list(self._leases.values())
-        self._leases.clear()
-        for lease in leases:
-            self._hub.ports.close(lease, for_good=False)
-            self._tell_released(lease)
-
-    def _tell_released(self, lease: Lease) -> None:
-        left = sum(member.epoch != lease.epoch for member in self._hub.table.members(lease.name))
-        self._hub.events.emit(NameReleased(self._id, lease.name, lease.epoch, left))
+    def _lapse(self, lease: Lease, now: Instant) -> None:
+        """Its time is over, or that of the token, of which the agent knows already."""
+        self._leases.pop(lease.endpoint, None)
+        self._conversation.lapse(lease.endpoint, LAPSED)
+        self._say()
+        note_released(self._hub, lease)
+        end_exposure(self._hub, self.link, lease, now)
 
     def _port_for(self, lease: Lease) -> Outcome[int, Denial]:
         """The public port of a lease that needs one, else 0."""
@@ -392,6 +393,4 @@ class AgentSession:
                 self._is_stuck = self.link.send(self._control, words) > self._hub.limits.stream_queue_bytes
 
     def _expiry(self, now: Instant) -> Instant:
-        token = self.token
-        left = 60.0 if token is None else float(token.expiry - self._hub.clock.unix())
-        return Instant(now + max(left, 1.0))
+        return next_look(self.token, self._leases.values(), self._hub.clock.unix(), now)

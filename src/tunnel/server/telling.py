@@ -4,7 +4,7 @@ from typing import Final
 
 from tunnel.core.relay.actions import HealthNews, Report
 from tunnel.core.route.table import Lease
-from tunnel.observe.events import ExchangeDone, MemberHealth
+from tunnel.observe.events import ExchangeDone, MemberHealth, NameReleased
 from tunnel.observe.targets import shown_target
 from tunnel.server.hub import Hub
 
@@ -33,6 +33,12 @@ def event_of(told: Report | HealthNews, peer: str) -> ExchangeDone | MemberHealt
         link_ms=told.hops.link * 1000,
         local_ms=told.hops.local * 1000,
     )
+
+
+def note_released(hub: Hub, lease: Lease) -> None:
+    """A session answers for a name no more."""
+    left = sum(member.epoch != lease.epoch for member in hub.table.members(lease.name))
+    hub.events.emit(NameReleased(lease.session, lease.name, lease.epoch, left))
 
 
 def note_health(hub: Hub, lease: Lease, detail: str, *, is_up: bool) -> None:

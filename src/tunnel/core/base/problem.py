@@ -46,6 +46,9 @@ WRONG_HOST: Final = Problem(
 AGENT_OFFLINE: Final = Problem(
     "agent-offline", 503, Hop.LINK, "The agent of this tunnel is offline", "It was here before; try again shortly.", 5
 )
+EXPOSURE_OVER: Final = Problem(
+    "exposure-over", 404, Hop.EDGE, "The time of this tunnel is over", "Its owner can expose it again."
+)
 NOT_PERMITTED: Final = Problem(
     "not-permitted", 403, Hop.EDGE, "The tunnel's token no longer permits this", "Its owner needs a new token."
 )

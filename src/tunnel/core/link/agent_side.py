@@ -19,6 +19,7 @@ from tunnel.core.link.messages import (
     Health,
     Hello,
     HostHeader,
+    Lapsed,
     Message,
     Refused,
     ServerMessage,
@@ -83,9 +84,10 @@ class AgentConversation:
         port: int = 0,
         share: Share = Share.ALONE,
         policy: Policy = OPEN,
+        ttl_seconds: int = 0,
     ) -> EndpointId:
         """Ask for an endpoint and get the number that the answer will carry; before the welcome it waits for it."""
-        asked = Expose(EndpointId(self._highest + 1), kind, name, host_header, port, share, policy)
+        asked = Expose(EndpointId(self._highest + 1), kind, name, host_header, port, share, policy, ttl_seconds)
         self._highest = asked.endpoint
         self._asked[asked.endpoint] = asked
         if self._state is _State.OPEN:
@@ -144,7 +146,7 @@ class AgentConversation:
             self._open()
         elif isinstance(message, Refused) and self._state in {_State.AWAITING_WELCOME, _State.OPEN}:
             self._state = _State.CLOSED
-        elif isinstance(message, (Granted, Denied, Fenced)) and self._state is _State.OPEN:
+        elif isinstance(message, (Granted, Denied, Fenced, Lapsed)) and self._state is _State.OPEN:
             return self._take_answer(message, events)
         elif not isinstance(message, Drain) or self._state is not _State.OPEN:
             return OutOfTurn(kind_of(message), self._state.value)
@@ -157,11 +159,11 @@ class AgentConversation:
         for asked in list(self._asked.values()):
             self._send(asked)
 
-    def _take_answer(self, answer: Granted | Denied | Fenced, events: list[AgentEvent]) -> TurnError | None:
+    def _take_answer(self, answer: Granted | Denied | Fenced | Lapsed, events: list[AgentEvent]) -> TurnError | None:
         """An answer for an endpoint given up meanwhile is passed over; one for an endpoint never named is not."""
         if answer.endpoint > self._highest:
             return UnaskedEndpoint(answer.endpoint)
-        if isinstance(answer, Fenced):
+        if isinstance(answer, (Fenced, Lapsed)):
             if answer.endpoint in self._granted:
                 self._granted.discard(answer.endpoint)
                 events.append(answer)

@@ -27,6 +27,7 @@ from tunnel.core.link.messages import (
     Hello,
     HostHeader,
     Keep,
+    Lapsed,
     Message,
     MessageKind,
     RefusalCode,
@@ -56,6 +57,7 @@ ServerKind: TypeAlias = Literal[
     MessageKind.DENIED,
     MessageKind.DRAIN,
     MessageKind.FENCED,
+    MessageKind.LAPSED,
 ]
 
 _HEADER_BYTES: Final = 3
@@ -130,6 +132,7 @@ def _agent_bytes(message: AgentMessage) -> bytes:
                 _host_header_bytes(message.host_header),
                 uint_bytes(message.port, 2),
                 uint_bytes(message.share.value, 1),
+                uint_bytes(message.ttl_seconds, 4),
                 policy_bytes(message.policy),
             )
         case Health(endpoint=endpoint, is_up=is_up, detail=detail):
@@ -160,9 +163,10 @@ def _server_bytes(message: ServerMessage) -> bytes:
             return _framed(MessageKind.WELCOME, numbers, text_bytes(software, SOFTWARE_CHARS_MAX))
         case Refused(code=refusal, detail=detail):
             return _framed(MessageKind.REFUSED, uint_bytes(refusal.value, 1), _detail_bytes(detail))
-        case Granted(endpoint=endpoint, name=name, url=url, epoch=epoch):
-            texts = text_bytes(name, NAME_CHARS_MAX) + text_bytes(url, TEXT_CHARS_MAX)
-            return _framed(MessageKind.GRANTED, uint_bytes(endpoint, 4), texts, uint_bytes(epoch, 8))
+        case Granted():
+            texts = text_bytes(message.name, NAME_CHARS_MAX) + text_bytes(message.url, TEXT_CHARS_MAX)
+            numbers = uint_bytes(message.epoch, 8) + uint_bytes(message.seconds_left, 4)
+            return _framed(MessageKind.GRANTED, uint_bytes(message.endpoint, 4), texts, numbers)
         case Denied(endpoint=endpoint, code=denial, detail=detail):
             numbers = uint_bytes(endpoint, 4) + uint_bytes(denial.value, 1)
             return _framed(MessageKind.DENIED, numbers, _detail_bytes(detail))
@@ -215,6 +219,7 @@ def _message(kind: MessageKind, fields: Fields) -> Message:
                 host_header=_choice(fields),
                 port=fields.take_uint("port", 2),
                 share=_share(fields),
+                ttl_seconds=fields.take_uint("ttl", 4),
                 policy=take_policy(fields),
             )
         case MessageKind.WITHDRAW:
@@ -242,11 +247,14 @@ def _server_message(kind: ServerKind, fields: Fields) -> ServerMessage:
                 name=fields.take_text("name", NAME_CHARS_MAX),
                 url=fields.take_text("url", TEXT_CHARS_MAX),
                 epoch=Epoch(fields.take_uint("epoch", 8)),
+                seconds_left=fields.take_uint("seconds left", 4),
             )
         case MessageKind.DENIED:
             return Denied(_endpoint(fields), _denial(fields), fields.take_text("detail", TEXT_CHARS_MAX))
         case MessageKind.DRAIN:
             return Drain(fields.take_uint("grace", 4))
+        case MessageKind.LAPSED:
+            return Lapsed(_endpoint(fields), fields.take_text("detail", TEXT_CHARS_MAX))
         case _:
             return Fenced(_endpoint(fields), fields.take_text("detail", TEXT_CHARS_MAX))
 

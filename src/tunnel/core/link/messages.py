@@ -8,7 +8,7 @@ from tunnel.core.base.ids import EndpointId, Epoch, SessionId
 from tunnel.core.policy.rules import OPEN, Policy
 from tunnel.core.token.token import EndpointKind
 
-LINK_VERSION: Final = 2
+LINK_VERSION: Final = 3
 """The version of everything here; a change of any message is a new version, never a new field."""
 INSTANCE_BYTES: Final = 16
 
@@ -30,6 +30,7 @@ class MessageKind(Enum):
     DENIED = 0x84
     DRAIN = 0x85
     FENCED = 0x86
+    LAPSED = 0x87
 
 
 @final
@@ -126,7 +127,8 @@ class Expose:
     """The agent asks for an endpoint, numbered by itself in rising order; a `name` of "" asks for any free one.
 
     `port` is the public port wanted for a kind that has one; 0 is any, and all that other kinds may say. `policy` is
-    what the server is to ask of visitors before it passes them on.
+    what the server is to ask of visitors before it passes them on. `ttl_seconds` is for how long it is to be exposed; 0
+    leaves that to the server.
     """
 
     message_kind: ClassVar[MessageKind] = MessageKind.EXPOSE
@@ -137,6 +139,7 @@ class Expose:
     port: int = 0
     share: Share = Share.ALONE
     policy: Policy = OPEN
+    ttl_seconds: int = 0
 
 
 @final
@@ -184,13 +187,17 @@ class Refused:
 @final
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The endpoint answers under `name`, at `url`, as generation `epoch` of that name."""
+    """The endpoint answers under `name`, at `url`, as generation `epoch` of that name.
+
+    It does so for `seconds_left`; 0 is for as long as its token is valid.
+    """
 
     message_kind: ClassVar[MessageKind] = MessageKind.GRANTED
     endpoint: EndpointId
     name: str
     url: str
     epoch: Epoch
+    seconds_left: int = 0
 
 
 @final
@@ -223,8 +230,18 @@ class Fenced:
     detail: str
 
 
+@final
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """The endpoint is exposed no more: its time is over."""
+
+    message_kind: ClassVar[MessageKind] = MessageKind.LAPSED
+    endpoint: EndpointId
+    detail: str
+
+
 AgentMessage: TypeAlias = Hello | Expose | Withdraw | Health
-ServerMessage: TypeAlias = Welcome | Refused | Granted | Denied | Drain | Fenced
+ServerMessage: TypeAlias = Welcome | Refused | Granted | Denied | Drain | Fenced | Lapsed
 Message: TypeAlias = AgentMessage | ServerMessage
 
 

@@ -27,6 +27,7 @@ from tunnel.core.link.messages import (
     Granted,
     Health,
     Hello,
+    Lapsed,
     Message,
     RefusalCode,
     Refused,
@@ -116,12 +117,12 @@ class ServerConversation:
             self._endpoints.clear()
             self._send(Refused(code, detail))
 
-    def grant(self, endpoint: EndpointId, name: str, url: str, epoch: Epoch) -> bool:
+    def grant(self, endpoint: EndpointId, name: str, url: str, epoch: Epoch, seconds_left: int = 0) -> bool:
         """Answer an `Expose`. False when nobody waits for it any more: the caller then gives the name back."""
         if self._endpoints.get(endpoint) is not False:
             return False
         self._endpoints[endpoint] = True
-        self._send(Granted(endpoint, name, url, epoch))
+        self._send(Granted(endpoint, name, url, epoch, seconds_left))
         return True
 
     def deny(self, endpoint: EndpointId, code: DenialCode, detail: str) -> bool:
@@ -134,11 +135,11 @@ class ServerConversation:
 
     def fence(self, endpoint: EndpointId, detail: str) -> bool:
         """Take a granted endpoint away, because a newer link has its name. False when it was not granted."""
-        if self._endpoints.get(endpoint) is not True:
-            return False
-        self._endpoints.pop(endpoint, None)
-        self._send(Fenced(endpoint, detail))
-        return True
+        return self._take_away(endpoint, Fenced(endpoint, detail))
+
+    def lapse(self, endpoint: EndpointId, detail: str) -> bool:
+        """Take a granted endpoint away, because its time is over. False when it was not granted."""
+        return self._take_away(endpoint, Lapsed(endpoint, detail))
 
     def drain(self, grace_ms: int) -> None:
         """Announce the end, once: what runs may finish, and every new `Expose` is denied."""
@@ -155,6 +156,13 @@ class ServerConversation:
         """When to call `on_time`; None once the link is open or closed."""
         is_waiting = self._state in {_State.AWAITING_HELLO, _State.AUTHENTICATING}
         return self._deadline if is_waiting else None
+
+    def _take_away(self, endpoint: EndpointId, word: Fenced | Lapsed) -> bool:
+        if self._endpoints.get(endpoint) is not True:
+            return False
+        self._endpoints.pop(endpoint, None)
+        self._send(word)
+        return True
 
     def _take(self, message: Message, events: list[ServerEvent]) -> TurnError | None:
         if isinstance(message, Hello) and self._state is _State.AWAITING_HELLO:

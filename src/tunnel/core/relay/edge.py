@@ -9,6 +9,7 @@ from typing import Final, final
 from tunnel.core.base.ids import Instant
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.problem import (
+    EXPOSURE_OVER,
     LINK_BROKE_PROTOCOL,
     LINK_LOST,
     LOCAL_CLOSED_EARLY,
@@ -189,7 +190,7 @@ class Edge:
                 if is_refused and not leg.has_replied
                 else repeat_elsewhere(state, leg, exchange, now)
             ):
-                fail(state, LINK_LOST, "", now)
+                fail(state, EXPOSURE_OVER if leg.lease.has_lapsed else LINK_LOST, "", now)
         self._arm(now)
 
     def on_origin_refused(self, problem: Problem, detail: str, now: Instant) -> None:

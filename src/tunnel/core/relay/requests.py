@@ -6,6 +6,7 @@ from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.problem import (
     AGENT_OFFLINE,
+    EXPOSURE_OVER,
     LOCAL_UNHEALTHY,
     NOT_HTTP,
     REQUEST_CUT_SHORT,
@@ -130,4 +131,6 @@ def _problem_of_absence(found: Offline | Unhealthy | None) -> Problem:
     """Why nobody gets the request."""
     if found is None:
         return UNKNOWN_NAME
-    return LOCAL_UNHEALTHY if isinstance(found, Unhealthy) else AGENT_OFFLINE
+    if isinstance(found, Unhealthy):
+        return LOCAL_UNHEALTHY
+    return EXPOSURE_OVER if found.has_lapsed else AGENT_OFFLINE

@@ -79,7 +79,18 @@ def _denial_code_of(error: NotGranted) -> DenialCode:
 
 def claim_of(asked: Expose, name: Label, session: SessionId, token: Token, peer: str) -> Claim:
     """The claim that an agent's wish stands for, once its name is decided."""
-    return Claim(name, session, asked.endpoint, asked.kind, token, asked.host_header, peer, asked.share, asked.policy)
+    return Claim(
+        name,
+        session,
+        asked.endpoint,
+        asked.kind,
+        token,
+        asked.host_header,
+        peer,
+        asked.share,
+        asked.policy,
+        asked.ttl_seconds,
+    )
 
 
 def _name_for(asked: Expose, token: Token, entropy: bytes) -> Outcome[Label, Denial]:

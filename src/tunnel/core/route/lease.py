@@ -28,6 +28,8 @@ class Claim:
     peer: str
     share: Share = Share.ALONE
     policy: Policy = OPEN
+    ttl_seconds: int = 0
+    """For how long it is to be exposed; 0 leaves that to the server."""
 
 
 @final
@@ -57,6 +59,11 @@ class Lease:
         self.instance: Final = instance
         self.health: Final = health
         self.outstanding = 0
+        self.ttl_seconds: Final = claim.ttl_seconds
+        self.ends_at: Instant | None = None
+        """When its time is over, as the process knows that has its agent."""
+        self.has_lapsed = False
+        """Its time was over: what ran on it is told so."""
         self.toll = _NOBODYS
         """Where its account is counted; that of the table in which it is in force."""
         self.distance = 0

@@ -39,7 +39,16 @@ class Offline:
     What kind of endpoint it was is remembered, too: TLS that was passed through is not opened meanwhile.
     """
 
-    def __init__(self, account: AccountId, since: Instant, kind: EndpointKind = EndpointKind.HTTP) -> None:
+    def __init__(
+        self,
+        account: AccountId,
+        since: Instant,
+        kind: EndpointKind = EndpointKind.HTTP,
+        *,
+        has_lapsed: bool = False,
+    ) -> None:
+        self.has_lapsed: Final = has_lapsed
+        """Its time was over, and no agent is to be expected."""
         self.account: Final = account
         self.since: Final = since
         self.kind: Final = kind
@@ -218,6 +227,12 @@ class RouteTable:
     def remove(self, name: Label, epoch: Epoch) -> Lease | None:
         """End a lease because it has ended elsewhere; None when it is not in force here."""
         return self.withdraw(name, epoch)
+
+    def note_lapsed(self, lease: Lease, now: Instant) -> None:
+        """Remember that the time of a name is over, unless somebody answers for it."""
+        if lease.name not in self._groups:
+            self._offline[lease.name] = Offline(lease.account, now, lease.kind, has_lapsed=True)
+            self._forget_oldest()
 
     def note_offline(
         self, name: Label, account: AccountId, since: Instant, kind: EndpointKind = EndpointKind.HTTP
