@@ -57,6 +57,11 @@ class PostgresServer:
             return f"postgresql://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
         return f"postgresql://{SUPERUSER}@/{database}?host={self._home}"
 
+    @property
+    def socket_path(self) -> Path:
+        """Its Unix socket, for whoever stands between it and a client."""
+        return self._home / f".s.PGSQL.{self.port}"
+
     def start(self) -> None:
         """Returns when it answers."""
         if not self._data.exists():

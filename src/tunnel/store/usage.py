@@ -81,10 +81,11 @@ MONTH_OF_ONE = (
     "FROM usage_hours WHERE account = ? AND hour >= ? GROUP BY account"
 )
 MONTH_OF_ALL = (
-    "SELECT account, CAST(sum(requests) AS BIGINT), CAST(sum(bytes_up) AS BIGINT), "
-    "CAST(sum(bytes_down) AS BIGINT), CAST(sum(connections) AS BIGINT) "
-    "FROM usage_hours WHERE hour >= ? GROUP BY account"
+    "SELECT accounts.account, CAST(sum(requests) AS BIGINT), CAST(sum(bytes_up) AS BIGINT), "
+    "CAST(sum(bytes_down) AS BIGINT), CAST(sum(connections) AS BIGINT) FROM accounts "
+    "JOIN usage_hours ON usage_hours.account = accounts.account AND usage_hours.hour >= ? GROUP BY accounts.account"
 )
+"""Account by account, as its hours are found by the key then: asked of all hours, SQLite reads those of all years."""
 
 
 def _place(hour: UsageHour) -> str:

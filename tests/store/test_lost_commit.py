@@ -1,0 +1,116 @@
+"""A COMMIT whose answer is lost: nobody can know whether it was done, so that what may be sent again is done once.
+
+Between the store and its server stands a relay that lets a COMMIT through to the server, or not, and then cuts the
+connection before the answer: the two cases that a client cannot tell apart.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, final
+
+import anyio
+import pytest
+from anyio.abc import ByteStream, SocketAttribute
+from tests.support.postgres import PostgresServer
+from tests.support.store_world import ACT, NOW, Place, account, account_id, given, name, opened_store, refused, token_id
+
+from tunnel.core.base.ids import SessionId
+from tunnel.core.journal.records import JournalId, Record, SessionBegan, UsageNoted
+from tunnel.store.errors import AlreadyExists, StoreUnavailable
+
+pytestmark = pytest.mark.anyio
+
+COMMIT: Final = b"COMMIT\x00"
+"""The statement in a message of the protocol; READ COMMITTED goes on differently."""
+JOURNAL: Final = JournalId(b"j" * 16)
+RECORDS: Final[tuple[Record, ...]] = (
+    UsageNoted(account_id(1), "demo", NOW, 5, 0, 0, 0),
+    SessionBegan(SessionId(1), account_id(1), token_id(1), "192.0.2.1", NOW),
+)
+
+
+@final
+class Relay:
+    """Passes bytes on; when `cuts` is set, the next COMMIT ends its connection."""
+
+    def __init__(self, socket: Path) -> None:
+        self._socket: Final = socket
+        self.cuts = False
+        self.lets_through = False
+
+    async def serve(self, client: ByteStream) -> None:
+        """One connection, until either end is done."""
+        async with client, await anyio.connect_unix(self._socket) as server, anyio.create_task_group() as tasks:
+
+            async def back() -> None:
+                with _quiet:
+                    async for data in server:
+                        await client.send(data)
+                tasks.cancel_scope.cancel()
+
+            tasks.start_soon(back)
+            commit = b""
+            with _quiet:
+                async for data in client:
+                    if self.cuts and COMMIT in data:
+                        self.cuts, commit = False, data
+                        break
+                    await server.send(data)
+            tasks.cancel_scope.cancel()
+            if commit and self.lets_through:
+                with anyio.CancelScope(shield=True):
+                    await server.send(commit)
+                    await server.receive()  # done, and nobody is told
+
+
+@final
+class _Quiet:
+    """Either end may be gone; that is what these connections are for."""
+
+    def __enter__(self) -> None:
+        """Nothing to begin."""
+
+    def __exit__(self, kind: type[BaseException] | None, cause: BaseException | None, trace: object) -> bool:
+        return isinstance(cause, (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream))
+
+
+_quiet: Final = _Quiet()
+
+
+@asynccontextmanager
+async def relayed(server: PostgresServer) -> AsyncIterator[tuple[Relay, int]]:
+    """A relay in front of the server, and its port."""
+    relay = Relay(server.socket_path)
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, relay.serve)
+        yield relay, listener.extra_attributes[SocketAttribute.local_port]()
+        tasks.cancel_scope.cancel()
+
+
+@pytest.mark.shows("STORE-JOURNAL-001", "STORE-AWAY-001")
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "not-done"])
+async def test_what_is_sent_again_after_a_lost_commit_is_done_once(
+    postgres_server: PostgresServer, tmp_path: Path, *, is_done: bool
+) -> None:
+    database = f"lost_commit_{is_done}_{tmp_path.name[-8:]}".lower()
+    direct = await opened_store(Place("postgres", postgres_server.make_database(database), tmp_path))
+    given(await direct.create_account(account(1), ACT, NOW))
+    async with relayed(postgres_server) as (relay, port):
+        url = f"postgresql://tunnel@127.0.0.1:{port}/{database}?sslmode=disable"
+        store = await opened_store(Place("postgres", url, tmp_path))
+        relay.lets_through = is_done
+        relay.cuts = True
+        assert isinstance(refused(await store.apply_journal(JOURNAL, 1, RECORDS, ACT, NOW)), StoreUnavailable)
+        assert given(await direct.journal_position(JOURNAL)) == (2 if is_done else 0)
+        assert given(await store.apply_journal(JOURNAL, 1, RECORDS, ACT, NOW)) == 2
+        assert given(await direct.usage_month(account_id(1), NOW)).requests == 5
+        relay.cuts = True
+        assert isinstance(refused(await store.reserve_name(name("www"), ACT, NOW)), StoreUnavailable)
+        again = await store.reserve_name(name("www"), ACT, NOW)
+        assert (refused(again) == AlreadyExists("name", "www")) if is_done else (given(again) == name("www"))
+        entries = given(await direct.audit_range(1, 100, 100))
+        assert [entry.facts.action for entry in entries] == ["account.create", "session.begin", "name.reserve"]
+        await store.close()
+    await direct.close()
