@@ -3,14 +3,16 @@
 import asyncio
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.support.dashboard import Reader, Scripted, World, served
 
 from tunnel.api.pages import live
+from tunnel.api.pages.cookies import digest_of
 from tunnel.api.pages.feed_view import live_endpoints, live_sessions, reading_of, recent_exchanges
-from tunnel.core.base.ids import Instant
+from tunnel.core.base.ids import Instant, UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 
 
@@ -152,3 +154,20 @@ def test_counters_of_several_processes_are_added_up() -> None:
     assert isinstance(both, Success)
     assert (value_of(alone).exchanges, value_of(alone).latency) == (4, (1, 2, 1))
     assert (value_of(both).exchanges, value_of(both).latency, value_of(both).bytes_down) == (8, (2, 4, 2), 14)
+
+
+@pytest.mark.shows("DASH-SIGN-006")
+def test_a_forgotten_tab_that_goes_on_asking_is_no_sign_of_a_person(tmp_path: Path) -> None:
+    with served(tmp_path) as world:
+        reader = Reader(world).sign_in("owner")
+        cookie = digest_of(reader.client.cookies.get("tunnel_session") or "")
+        now = world.plane.clock.unix()
+        held = world.told(world.store.web_session(cookie, now))
+        half_an_hour = UnixSeconds(now - 1800)
+        world.told(world.store.put_web_session(replace(held, seen=half_an_hour)))
+        with reader.client.stream("GET", "/live?page=/sessions") as answer:
+            assert next(line for line in answer.iter_lines() if line.startswith("data:"))
+        assert world.told(world.store.web_session(cookie, now)).seen == half_an_hour
+        # A page that somebody opens is one.
+        assert reader.get("/sessions").status_code == 200
+        assert world.told(world.store.web_session(cookie, now)).seen >= now

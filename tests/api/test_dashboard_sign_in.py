@@ -292,3 +292,25 @@ def test_what_the_settings_cannot_be_is_said_without_repeating_it(told: dict[str
     assert isinstance(refused, Failure)
     assert "planted" not in str(refused)
     assert str(BadSettings("it is empty")) == "dashboard.toml is not used: it is empty"
+
+
+@pytest.mark.shows("DASH-COOKIE-001", "DASH-FORM-001", "DASH-SET-001")
+def test_behind_a_proxy_the_dashboard_is_where_its_settings_say(tmp_path: Path) -> None:
+    with served(tmp_path, DashboardSettings("https://dash.example.com")) as world:
+        reader = Reader(world)
+        here = {"host": "dash.example.com"}
+        shown = reader.client.get("/sign-in", headers=here)
+        hardened = r"__Host-tunnel_form=([^;]+); Path=/; HttpOnly; SameSite=Lax; Max-Age=\d+; Secure"
+        cookie = re.fullmatch(hardened, shown.headers["set-cookie"])
+        token = re.search(r'value="(\w+)"', shown.text)
+        assert cookie
+        assert token
+        form = {"csrf": token[1], "key": world.keys["owner"]}
+        sent = here | {"cookie": f"__Host-tunnel_form={cookie[1]}"}
+        for origin in (world.url, "http://dash.example.com", "https://evil.example"):
+            assert reader.client.post("/sign-in", data=form, headers=sent | {"origin": origin}).status_code == 403
+        taken = reader.client.post("/sign-in", data=form, headers=sent | {"origin": "https://dash.example.com"})
+        assert taken.status_code == 303
+        assert taken.headers["set-cookie"].startswith("__Host-tunnel_session=")
+        assert all(each.endswith("; Secure") for each in taken.headers.get_list("set-cookie"))
+        assert reader.client.get("/sign-in", headers={"host": "evil.example"}).status_code == 421

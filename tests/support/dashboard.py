@@ -293,6 +293,7 @@ def served(state: Path, settings: DashboardSettings | None = None) -> Iterator[W
             world.loop = asyncio.get_running_loop()
             world.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             door = Door("127.0.0.1")
+            door.answer_to(settings.host if settings else "")
             door.turn_to(build_app(world.plane, settings or DashboardSettings()))
             worlds.append(world)
             ready.set()
