@@ -22,7 +22,7 @@ TRIES: Final = 600
 
 
 async def until(world: World, method: str, path: str, key: str, status: int) -> None:
-    """Ask until the answer has this status, within a generous time; every other is a 503 that says when to come back."""
+    """Ask until the answer has this status, within a generous time; a 503 on the way says when to come back."""
     for _ in range(TRIES):
         answer = await world.ask(method, path, key, {} if method == "PUT" else None)
         if answer.status_code == status:
