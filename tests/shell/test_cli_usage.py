@@ -564,3 +564,13 @@ def test_certificates_of_a_file_are_read_in_order_and_their_faults_together(tmp_
         refused = read_config(bad, tmp_path)
         assert not isinstance(refused, Success)
         assert len(error_of(refused)) == problems
+
+
+@pytest.mark.shows("OPS-REDIRECT-001")
+def test_a_redirect_to_https_needs_a_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--domain", "x.test", "--public", "127.0.0.1:0", "--agents", "127.0.0.1:0", "--state", str(tmp_path)]
+    assert run(["server", *places, "--redirect-http"], NOBODY) == ExitCode.USAGE
+    assert "--redirect-http needs --cert and --key" in capsys.readouterr().err
+    own = ["--cert", str(tmp_path / "c.pem"), "--key", str(tmp_path / "k.pem")]
+    assert server_of([*places, *own, "--redirect-http"]).redirects_http
+    assert not server_of([*places, *own]).redirects_http

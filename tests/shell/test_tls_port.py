@@ -16,13 +16,13 @@ import pytest
 from cryptography import x509
 from tests.support.shell_local import Connection, hello, serving
 from tests.support.shell_visitor import get, post, visitor
-from tests.support.shell_world import PATIENCE, World, world
+from tests.support.shell_world import DOMAIN, LOOPBACK, PATIENCE, World, world
 from tests.support.tls_client import Handshake, secure_visitor, trusting
 
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Success, error_of, value_of
-from tunnel.observe.events import AgentReady, LinkRefused, ServerReady, Warned
+from tunnel.observe.events import AgentReady, ExchangeDone, LinkRefused, ServerReady, Warned
 from tunnel.server import run
 from tunnel.server.authority import Authority, authority_pem, leaf_pem, new_key_pem, read_authority
 from tunnel.server.certificates import read_certificates
@@ -120,6 +120,41 @@ async def test_a_visitor_that_offers_no_protocol_is_one_too(state: Path) -> None
     ):
         await one.send(get(running))
         assert (await one.answer()).status == 200
+
+
+@pytest.mark.shows("RELAY-REDIRECT-001", "OPS-REDIRECT-001")
+async def test_a_visitor_in_the_clear_is_sent_to_https_and_arrives_there(state: Path, tmp_path: Path) -> None:
+    own = leaf(tmp_path, new_authority(tmp_path), f"*.{DOMAIN}", DOMAIN, LOOPBACK)
+    async with (
+        serving(hello) as local,
+        world(state, LIMITS, (own,), redirects_http=True) as running,
+        running.agent(local.address, ca=tmp_path / "root.pem"),
+        visitor(running) as plain,
+        secure_visitor(running, trusting(tmp_path / "root.pem")) as secure,
+    ):
+        for target in ("/where?to=go", "//elsewhere"):
+            await plain.send(get(running, target))
+            answer = await plain.answer()
+            assert answer.status == 308
+            assert answer.fields["location"] == f"https://demo.{DOMAIN}:{running.agents.port}{target}"
+        assert local.heads == []
+        await secure.send(get(running, "/where?to=go"))
+        assert (await secure.answer()).status == 200
+        assert {done.outcome for done in running.log.all(ExchangeDone)} == {"redirected", "ok"}
+
+
+@pytest.mark.shows("OPS-REDIRECT-001")
+async def test_without_a_certificate_for_the_names_nobody_is_sent_away(state: Path, tmp_path: Path) -> None:
+    """A redirect to a certificate of another name would be a wall."""
+    own = leaf(tmp_path, new_authority(tmp_path), "other.example")
+    async with (
+        serving(hello) as local,
+        world(state, LIMITS, (own,), redirects_http=True) as running,
+        running.agent(local.address, ca=tmp_path / "root.pem", is_ready=False),
+        visitor(running) as plain,
+    ):
+        await plain.send(get(running))
+        assert (await plain.answer()).status == 404
 
 
 @pytest.mark.shows("TLS-ARRIVE-002", "OPS-ADMIT-002")
@@ -263,7 +298,7 @@ async def test_a_development_certificate_makes_no_address_https(state: Path) -> 
 async def test_a_certificate_is_read_again_when_its_files_change(
     tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "_CERTIFICATE_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(run, "_LOOK_SECONDS", 0.01)
     authority = new_authority(tmp_path)
     root = tmp_path / "root.pem"
     files = leaf(tmp_path, authority, "old.example", file="it")

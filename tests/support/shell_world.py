@@ -248,6 +248,7 @@ async def world(
     domain: str = DOMAIN,
     tcp_ports: PortRange | None = None,
     journal: bool = False,
+    redirects_http: bool = False,
 ) -> AsyncIterator[World]:
     """A server with everything it needs, and the proof that it ends without a trace."""
     async with nothing_left():
@@ -262,6 +263,7 @@ async def world(
             domain=domain,
             tcp_ports=tcp_ports,
             journal=journal,
+            redirects_http=redirects_http,
         )
         try:
             yield running
@@ -286,6 +288,7 @@ async def started(
     domain: str = DOMAIN,
     tcp_ports: PortRange | None = None,
     journal: bool = False,
+    redirects_http: bool = False,
 ) -> World:
     """A server that accepts; whoever asks for it ends it."""
     stop, log = asyncio.Event(), Log()
@@ -302,6 +305,7 @@ async def started(
         proxy_from=proxy_from,
         tcp_ports=tcp_ports,
         journal=journal,
+        redirects_http=redirects_http,
     )
     task = asyncio.create_task(serve(settings, log, stop))
     ready = asyncio.ensure_future(log.next(ServerReady))

@@ -67,6 +67,7 @@ _API: Final = "where API and dashboard answer (default 127.0.0.1:7480); none: th
 _DEMO_API: Final = "where dashboard and API answer (default 127.0.0.1:7480, or the next free port)"
 _DATABASE: Final = "postgresql://USER@HOST/NAME, or sqlite:FILE (default: a file in the state directory)"
 _AUDIT_KEY: Final = "trust this public key: 64 hexadecimal digits, or a file that holds them; again for more keys"
+_REDIRECT: Final = "send visitors who come without TLS to the https address (308); needs --cert and --key"
 _POOL: Final = "share the name with other agents of the account that say --pool, too; requests go to the least busy"
 _HEALTH: Final = "GET this of the local service now and then, and take no requests while it fails"
 _LOG: Final = "a log on standard error in place of the screen: one line an exchange, a session, an event"
@@ -90,6 +91,7 @@ class _Typed(StoreTyped):
     local_ca: str | None = None
     host_header: str | None = None
     trust_proxy: list[str] | None = None
+    redirect_http: bool = False
     rate: str | None = None
     burst: str | None = None
     concurrent: str | None = None
@@ -140,8 +142,9 @@ def read_arguments(arguments: Sequence[str]) -> Command:
             upstreams = tuple(typed.trust_proxy or ())
             said = tuple(arguments)
             return ServerCommand(
-                *places, *certificates, *files, output, typed.workers, said, upstreams, typed.api, typed.database
-            )
+                *places, *certificates, *files, output, typed.workers, said, upstreams, typed.api, typed.database,
+                redirect_http=typed.redirect_http,
+            )  # fmt: skip
         case "control":
             return ControlCommand(typed.state, typed.api, typed.database, typed.config, output)
         case "reload":
@@ -256,6 +259,7 @@ def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
     server.add_argument("--tcp-ports", metavar="LOW-HIGH", help="public TCP ports to give out to `tunnel tcp`")
     server.add_argument("--keylog", metavar="F", help=_KEYLOG)
     server.add_argument("--trust-proxy", metavar="BLOCK", action="append", help=_TRUST_PROXY)
+    server.add_argument("--redirect-http", action="store_true", help=_REDIRECT)
     _add_control_flags(server)
     server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
     _add_output(server)

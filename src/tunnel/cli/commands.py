@@ -51,6 +51,7 @@ class ServerCommand:
     trust_proxy: tuple[str, ...] = ()
     api: str | None = None
     database: str | None = field(default=None, repr=False)
+    redirect_http: bool = False
 
 
 @final

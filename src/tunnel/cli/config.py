@@ -2,7 +2,7 @@
 
     version = 1
     [server]  domain, public, agents, state, cert, key, keylog, tcp_ports, workers,
-              api, database
+              redirect_http, api, database
     [agent]   server, name, token_file, ca, local_ca, host_header, keylog,
               links, pool, health_path, health_interval, ttl
     [[certificate]]  chain, key; as often as there are certificates
@@ -75,6 +75,7 @@ class ServerTable:
     cert: Path | None = None
     key: Path | None = None
     keylog: Path | None = None
+    redirect_http: bool = False
     proxy_from: tuple[Block, ...] | None = None
     tcp_ports: PortRange | None = None
     workers: int | None = None
@@ -205,6 +206,7 @@ class _Reading:
             cert=self._values.path(table, ("server", "cert")),
             key=self._values.path(table, ("server", "key")),
             keylog=self._values.path(table, ("server", "keylog")),
+            redirect_http=self._values.flag(table, ("server", "redirect_http")),
             proxy_from=self._values.blocks(table, ("server", "proxy_from")),
             tcp_ports=self._values.checked(table, ("server", "tcp_ports"), ports_of),
             workers=self._values.whole(table, ("server", "workers"), 1, WORKERS_MAX),

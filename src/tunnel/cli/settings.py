@@ -81,6 +81,9 @@ def server_settings(
     proxy_from = gathering.blocks("--trust-proxy", command.trust_proxy, table.proxy_from)
     workers = gathering.optional([("--workers", command.workers)], workers_of, table.workers)
     tcp_ports = gathering.optional([("--tcp-ports", command.tcp_ports)], ports_of, table.tcp_ports)
+    redirects = command.redirect_http or table.redirect_http
+    if redirects and not certificates:
+        gathering.problems.append(OnlyTogether("--redirect-http", "--cert and --key"))
     control = gathering.control(command.api, command.database, environment, table)
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
@@ -97,6 +100,7 @@ def server_settings(
             keylog=keylog,
             requests_shown=is_shown,
             policy=config.policy,
+            redirects_http=redirects,
             proxy_from=proxy_from,
             workers=workers or 0,
             control=control,

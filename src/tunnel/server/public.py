@@ -70,7 +70,8 @@ class PublicConnection:
             self._turn_away(stream, refused, now)
             return
         visitor = Visitor(self._address, self._port, scheme)
-        self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now, hub.door)
+        secure = hub.urls.secure_port if scheme == "http" else None
+        self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now, hub.door, secure)
         self._alarm.set_by(self._edge.next_deadline())
         if hub.is_moving:
             self.last_call()

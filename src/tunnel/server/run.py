@@ -78,7 +78,7 @@ class Server:
             self._ports = given
             given.serve(listeners)
         trusted = certificates if settings.certificates else None
-        hub.urls = Urls(settings.domain, public.port, agents.port, trusted)
+        hub.urls = Urls(settings.domain, public.port, agents.port, trusted, redirects=settings.redirects_http)
         porch = Upstreams(hub, settings.proxy_from, Porch(hub, self._handovers, certificates))
         self._listeners.append(Listener(doors.agents, porch))
         entry = Upstreams(hub, settings.proxy_from, _PublicDoor(hub, self._handovers))

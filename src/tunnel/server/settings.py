@@ -67,6 +67,8 @@ class ServerSettings:
     keylog: Path | None = None
     requests_shown: bool = True
     policy: ServerPolicy = OPEN_TO_ALL
+    redirects_http: bool = False
+    """Whether a request in the clear is answered by the https address of what it asks for."""
     proxy_from: tuple[Block, ...] = ()
     """Upstreams whose connections begin with a PROXY header, which says who the visitor is (ADR 0043)."""
     workers: int = 0

@@ -19,11 +19,15 @@ class Urls:
     would greet every visitor with a warning, so there http stays the address, and https is told beside it (ADR 0039).
     """
 
-    def __init__(self, domain: str, plain: int, tls: int, trusted: Certificates | None) -> None:
+    def __init__(
+        self, domain: str, plain: int, tls: int, trusted: Certificates | None, *, redirects: bool = False
+    ) -> None:
         self._domain: Final = domain
         self._plain: Final = "" if plain == _HTTP_PORT else f":{plain}"
         self._tls: Final = "" if tls == _HTTPS_PORT else f":{tls}"
         self._trusted: Final = trusted
+        self.secure_port: Final = self._tls if redirects and self._is_trusted("name") else None
+        """Where visitors in the clear are sent, as `:port` or "" for the usual one; None when they are served."""
 
     def of_name(self, name: Label) -> str:
         """The address of an HTTP endpoint."""

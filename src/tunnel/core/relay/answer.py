@@ -66,6 +66,19 @@ def wants_page(accept: bytes) -> bool:
     return b"text/html" in accept.lower()
 
 
+def redirect_response(location: bytes, request_id: str, *, close: bool) -> bytes:
+    """A complete HTTP/1.1 response that sends a visitor elsewhere for good, with the method it used (308)."""
+    lines = [
+        b"HTTP/1.1 308 Permanent Redirect",
+        b"Location: " + location,
+        b"Content-Length: 0",
+        b"X-Request-Id: " + utf8_bytes(request_id),
+    ]
+    if close:
+        lines.append(b"Connection: close")
+    return b"\r\n".join(lines) + b"\r\n\r\n"
+
+
 def problem_response(
     problem: Problem, detail: str, request_id: str, *, page: bool, close: bool, without_body: bool
 ) -> bytes:

@@ -45,9 +45,17 @@ class Edge:
     """The machine of one public connection. It is finished once `is_closed`."""
 
     def __init__(
-        self, visitor: Visitor, table: RouteTable, zone: str, limits: Limits, id_prefix: str, now: Instant, door: Door
+        self,
+        visitor: Visitor,
+        table: RouteTable,
+        zone: str,
+        limits: Limits,
+        id_prefix: str,
+        now: Instant,
+        door: Door,
+        secure_port: str | None = None,
     ) -> None:
-        self._state: Final = EdgeState(visitor, table, zone, limits, id_prefix, now, door)
+        self._state: Final = EdgeState(visitor, table, zone, limits, id_prefix, now, door, secure_port)
 
     # Getters.
 

@@ -1,10 +1,11 @@
 """Ends: answers of our own, visible cuts, lingering and closing."""
 
 from tunnel.core.base.ids import Instant
+from tunnel.core.base.partial import utf8_bytes
 from tunnel.core.base.problem import Hop, Problem
 from tunnel.core.http.errors import BodyError, RequestError, code_of, describe, status_of
 from tunnel.core.relay.actions import CloseVisitor, EndVisitor, LeaveOrigin, Report, SendVisitor
-from tunnel.core.relay.answer import problem_response, wants_page
+from tunnel.core.relay.answer import problem_response, redirect_response, wants_page
 from tunnel.core.relay.exchange import Exchange
 from tunnel.core.relay.state import EdgeState, Phase
 
@@ -51,6 +52,17 @@ def fail(edge: EdgeState, problem: Problem, detail: str, now: Instant) -> None:
     )
     edge.actions.append(SendVisitor(whole))
     finish(edge, exchange, problem.code, now)
+
+
+def redirect(edge: EdgeState, exchange: Exchange, port: str, now: Instant) -> None:
+    """Send the visitor to the same target at https, and ask nobody before: a password would come in the clear."""
+    leave(edge)
+    exchange.must_close |= not exchange.request_is_complete
+    exchange.status = 308
+    target = exchange.head.target
+    place = utf8_bytes(f"https://{edge.name}.{edge.zone}{port}") + (target if target.startswith(b"/") else b"/")
+    edge.actions.append(SendVisitor(redirect_response(place, exchange.request_id, close=exchange.must_close)))
+    finish(edge, exchange, "redirected", now)
 
 
 def refuse(edge: EdgeState, problem: Problem) -> None:

@@ -18,7 +18,7 @@ from tunnel.core.http.request import RequestHead
 from tunnel.core.relay.actions import SendOrigin
 from tunnel.core.relay.admission import enter, pay
 from tunnel.core.relay.attempts import open_leg, send_head
-from tunnel.core.relay.endings import close, fail, finish, problem_of, refuse
+from tunnel.core.relay.endings import close, fail, finish, problem_of, redirect, refuse
 from tunnel.core.relay.exchange import Exchange, is_repeatable
 from tunnel.core.relay.state import EdgeState, Phase
 from tunnel.core.route.name import NotInZone, name_in_zone
@@ -60,6 +60,9 @@ def begin(edge: EdgeState, head: RequestHead, now: Instant) -> None:
 def route(edge: EdgeState, exchange: Exchange, now: Instant) -> None:
     """Find the agent that holds the name now, and send it the request."""
     exchange.name = edge.name
+    if edge.secure_port is not None:
+        redirect(edge, exchange, edge.secure_port, now)
+        return
     leg = edge.leg
     found = edge.table.find(edge.name, now, None if leg is None else leg.lease)
     lease = found if isinstance(found, Lease) else None
