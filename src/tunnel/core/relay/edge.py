@@ -55,7 +55,8 @@ class Edge:
         door: Door,
         secure_port: str | None = None,
     ) -> None:
-        self._state: Final = EdgeState(visitor, table, zone, limits, id_prefix, now, door, secure_port)
+        self._state: Final = EdgeState(visitor, table, zone, limits, id_prefix, now, door)
+        self._state.secure_port = secure_port
 
     # Getters.
 

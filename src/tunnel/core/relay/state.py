@@ -32,15 +32,7 @@ class EdgeState:
     """The state of one public connection, shared by the steps on its requests, its responses and its ends."""
 
     def __init__(
-        self,
-        visitor: Visitor,
-        table: RouteTable,
-        zone: str,
-        limits: Limits,
-        id_prefix: str,
-        now: Instant,
-        door: Door,
-        secure_port: str | None,
+        self, visitor: Visitor, table: RouteTable, zone: str, limits: Limits, id_prefix: str, now: Instant, door: Door
     ) -> None:
         self.visitor: Final = visitor
         self.table: Final = table
@@ -48,7 +40,7 @@ class EdgeState:
         self.limits: Final = limits
         self.id_prefix: Final = id_prefix
         self.door: Final = door
-        self.secure_port: Final = secure_port
+        self.secure_port: str | None = None
         """Where https answers, as `:port` or "" for its own; None where requests are answered here."""
         self.caller: Caller | None = None
         """The visitor as the door knows it; read from its address when the door first asks."""
