@@ -204,10 +204,19 @@ async def test_a_taken_address_is_said_and_taken_as_soon_as_it_is_free(tmp_path:
 async def test_the_demo_prints_its_dashboard_and_a_key_that_opens_it() -> None:
     anywhere = ("--public", "127.0.0.1:0", "--api", "127.0.0.1:0")
     async with running("demo", *anywhere) as ran, httpx.AsyncClient() as client:
+        site = httpx.URL(str((await ran.named("ready"))["url"]))
         hint = await ran.event(lambda told: str(told.get("text", "")).startswith("dashboard: "))
         _, url, _, key = str(hint["text"]).split()
         me = await client.get(f"{url}api/v1/me", headers={"Authorization": f"Bearer {key}"})
         assert (me.status_code, me.json()["scopes"]) == (200, ["operate"])
         accounts = await client.get(f"{url}api/v1/accounts", headers={"Authorization": f"Bearer {key}"})
         assert [each["name"] for each in accounts.json()["items"]] == ["owner"]
+        month = f"{url}api/v1/accounts/{accounts.json()['items'][0]['account']}/usage/month"
+        visit = await client.get(f"http://127.0.0.1:{site.port}/", headers={"Host": site.netloc.decode("ascii")})
+        assert visit.status_code == 200
+        async with asyncio.timeout(WAIT_SECONDS):
+            counted = 0
+            while counted != 1:
+                await asyncio.sleep(0.05)
+                counted = (await client.get(month, headers={"Authorization": f"Bearer {key}"})).json()["requests"]
         assert await ran.end(signal.SIGINT) == 0

@@ -232,7 +232,7 @@ class _Demo:
         self._stop.set()
 
     def _server_settings(self, public: Address) -> ServerSettings:
-        return ServerSettings(DOMAIN, public, Address(LOOPBACK, 0), self._state, limits=self._limits())
+        return ServerSettings(DOMAIN, public, Address(LOOPBACK, 0), self._state, limits=self._limits(), journal=True)
 
     def _limits(self) -> Limits:
         return replace(DEFAULT_LIMITS, grace_seconds=GRACE_SECONDS)
