@@ -16,9 +16,10 @@ from tunnel.api.pages.signed_in import ABSOLUTE_SECONDS, IDLE_SECONDS, open_sess
 from tunnel.core.base.ids import Instant, UnixSeconds
 from tunnel.core.base.outcome import Failure, Success, value_of
 from tunnel.core.control.account import Member
-from tunnel.core.control.keys import read_key
+from tunnel.core.control.credential import KeyRecord
+from tunnel.core.control.keys import NEW_KEY_BYTES, new_key, read_key
 from tunnel.core.control.page import Page
-from tunnel.core.control.roles import Role
+from tunnel.core.control.roles import Role, scopes_of
 from tunnel.drive.clock import SystemClock
 from tunnel.store.port import AuditFilter
 
@@ -314,3 +315,18 @@ def test_behind_a_proxy_the_dashboard_is_where_its_settings_say(tmp_path: Path) 
         assert taken.headers["set-cookie"].startswith("__Host-tunnel_session=")
         assert all(each.endswith("; Secure") for each in taken.headers.get_list("set-cookie"))
         assert reader.client.get("/sign-in", headers={"host": "evil.example"}).status_code == 421
+
+
+@pytest.mark.shows("DASH-SIGN-005")
+def test_a_key_that_expires_takes_its_sessions_with_it(world: World) -> None:
+    store, begun = world.store, UnixSeconds(2_000_000_000)
+    made = new_key(world.plane.entropy.random_bytes(NEW_KEY_BYTES))
+    until = UnixSeconds(begun + 600)
+    scopes = scopes_of(Role.AUDITOR)
+    record = KeyRecord(made.key, ACME, "short", Role.AUDITOR, scopes, made.secret_hash, begun, until, None, None)
+    world.told(store.mint_key(record, ACT, begun))
+    opened = open_session(store, f"key:{made.key}", ACME, Role.AUDITOR, made.key, b"r" * 32, begun)
+    cookie = world.told(opened)
+    for after, is_in in ((599, True), (600, False)):
+        viewer = world.told(viewer_of(store, cookie, UnixSeconds(begun + after), is_used=False))
+        assert (viewer is not None) == is_in
