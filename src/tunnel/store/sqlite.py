@@ -5,6 +5,7 @@ begin to end in one step of a thread, so that it costs one hop and never holds a
 """
 
 import os
+import secrets
 import sqlite3
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
@@ -179,12 +180,14 @@ class SqliteDriver:
                 return seat.connection
             # A backup was put in its place, or it is gone: writing on would write into a file that nobody finds.
             _let_go(seat)
-        # The file is made by us, not by SQLite, so that nobody else can read it from its first moment on; SQLite gives
-        # the files beside it the same mode. It is made once: one that goes away later is missed, not made anew.
-        make = 0 if self._was_open else os.O_CREAT
-        os.close(os.open(self._path, os.O_RDWR | os.O_CLOEXEC | make, _PRIVATE))
+        # It is made once: one that goes away later is missed, not made anew.
+        if self._was_open:
+            _identity(self._path)
+        else:
+            _make_file(self._path)
+        place = f"{self._path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(
-            self._path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+            place, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False, uri=True
         )
         seat.connection, seat.file, self._was_open = connection, _identity(self._path), True
         for statement in _SETUP:
@@ -216,6 +219,25 @@ def store_error(cause: sqlite3.Error | OSError) -> StoreError:
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return Conflict("row", words[:80], "others-belong-to-it")
     return StoreUnavailable(words[:160], 1 if code == sqlite3.SQLITE_BUSY else 5)
+
+
+def _make_file(path: Path) -> None:
+    """Make the file unless it is there, so that nobody else can read it from its first moment on.
+
+    SQLite gives the files beside it the same mode. It is never opened here under its own name: closing it would drop
+    every lock that this process holds on it (POSIX), and the next program to close the database would then delete
+    the write-ahead log under us, with whatever we write to it from there on.
+    """
+    if path.exists():
+        return
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.new")
+    os.close(os.open(beside, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT | os.O_EXCL, _PRIVATE))
+    try:
+        os.link(beside, path)
+    except FileExistsError:
+        return  # another process, or another of our threads, was first
+    finally:
+        beside.unlink()
 
 
 def _identity(path: Path) -> tuple[int, int]:
