@@ -63,7 +63,13 @@ def _program(*arguments: str) -> list[str]:
 
 @asynccontextmanager
 async def cluster(
-    directory: Path, workers: int = 2, *, config: str = "", exit_code: int = 0, **environment: str
+    directory: Path,
+    workers: int = 2,
+    *,
+    config: str = "",
+    exit_code: int = 0,
+    api: str = "none",
+    **environment: str,
 ) -> AsyncIterator[Cluster]:
     """A server with its own state directory; `config` is put behind `version = 1` in its config file."""
     state, file = directory / "state", directory / "tunnel.toml"
@@ -76,7 +82,7 @@ async def cluster(
         "--agents",
         f"{LOOPBACK}:0",
         "--api",
-        "none",
+        api,
         "--state",
         str(state),
     ]
