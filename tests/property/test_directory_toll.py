@@ -116,7 +116,8 @@ def test_a_month_begins_by_the_clock_and_an_old_directory_takes_nothing_of_it() 
 @given(st.integers(1, 50), st.integers(1, 8), st.lists(st.floats(0, 0.4), max_size=60))
 @settings(max_examples=100)
 def test_a_rate_is_kept_and_whoever_waits_as_told_is_let_in(rate: int, processes: int, pauses: list[float]) -> None:
-    tolls = Tolls(processes)
+    tolls = Tolls()
+    tolls.share_among(processes)
     tolls.learn(told(Quota(requests_second=rate)), [])
     toll, at, served = tolls.toll(MINE), 100.0, 0
     for pause in pauses:

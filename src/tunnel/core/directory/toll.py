@@ -77,8 +77,8 @@ class Tolls:
     Counted are those of the directory that have a quota and those that answer for a name: both are bounded elsewhere.
     """
 
-    def __init__(self, processes: int = 1) -> None:
-        self._processes = max(processes, 1)
+    def __init__(self) -> None:
+        self._processes = 1
         self._tolls: Final[dict[AccountId, Toll]] = {}
         self._month = UnixSeconds(0)
 
