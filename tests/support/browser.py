@@ -16,8 +16,9 @@ PATIENCE_MS: Final = 30_000
 NARROW: Final = 360
 WIDE: Final = 1440
 
-_SQUEEZED: Final = """() => [...document.querySelectorAll("caption, h1, h2, p, dd, legend, td > span")]
-    .filter((each) => !each.matches(".unseen") && each.offsetHeight > 60 && each.offsetHeight > each.offsetWidth)
+_SQUEEZED: Final = """() => [...document.querySelectorAll("caption, h1, h2, p, dd, legend, td > span, button")]
+    .filter((each) => !each.matches(".unseen") && each.offsetHeight > (each.matches("button") ? 42 : 60)
+        && (each.matches("button") || each.offsetHeight > each.offsetWidth))
     .map((each) => each.textContent.trim())"""
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -85,7 +86,7 @@ class Tab:
         self.page.screenshot(path=SHOTS / f"{name}.png", full_page=True)
 
     def squeezed(self) -> list[str]:
-        """Captions, headings and paragraphs that are taller than they are wide although they are a sentence."""
+        """Sentences that are taller than they are wide, and buttons whose words are broken."""
         found = self.page.evaluate(_SQUEEZED)
         return [str(each) for each in found] if isinstance(found, list) else ["no answer"]
 
