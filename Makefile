@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench scale soak store database compiled test-compiled setup setup-dev lock clean
+.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench audit scale soak store database compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -24,6 +24,7 @@ help:
 	@echo "make model [DEEP=1]     the model of the multiplexer, in every state (needs spin and a C compiler)"
 	@echo "make scale              10,000 idle agents and visitors, a thundering herd, thousands of streams on one link"
 	@echo "make store [TIME=3]     how many writes and journal records a second each database takes (Postgres if there is one)"
+	@echo "make audit [TAMPER=3200] [ENTRIES=50000]   the audit trail: entries a second, tamperings planted and found"
 	@echo "make soak [TIME=60]     churn, seconds long; memory and descriptors have to stay flat"
 	@echo "make database [TIME=40]  Postgres goes away under load in eight ways; no request, no count is lost (needs Postgres)"
 	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
@@ -70,6 +71,12 @@ bench: $(if $(shell command -v cc),compiled,setup)
 
 scale: setup
 	@$(BIN)/python -m bench.scale $(if $(RESULTS),--json $(RESULTS)/scale.json)
+
+# Each tampering has to be found where it was made.
+TAMPER ?= 3200
+ENTRIES ?= 50000
+audit: setup-dev
+	@$(BIN)/python -m bench.audit --tamper $(TAMPER) --entries $(ENTRIES)
 
 soak: setup
 	@$(BIN)/python -m bench.soak --seconds $(TIME) $(if $(RESULTS),--json $(RESULTS)/soak.json)
