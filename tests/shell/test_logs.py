@@ -258,7 +258,19 @@ def operate(api: str, key: str) -> None:
     assert asked(api, "POST", "/api/v1/accounts", {**bearer, **json_type}, SECRETS[18]) in {400, 422}
 
 
-@pytest.mark.shows("OBS-LOG-002")
+def trail_with(place: Path, state: Path, wanted: set[str]) -> Path:
+    """An export of the audit trail, once all these actions are in it."""
+    out, until = place / "trail.jsonl", datetime.now(UTC).timestamp() + PATIENCE
+    actions: set[str] = set()
+    while not wanted <= actions:
+        assert datetime.now(UTC).timestamp() < until, (wanted - actions, actions)
+        command(place, "audit", "export", "--state", str(state), "--out", str(out))
+        lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
+        actions = {str(line["action"]) for line in lines if "action" in line}
+    return out
+
+
+@pytest.mark.shows("OBS-LOG-002", "AUDIT-CHAIN-006")
 @pytest.mark.timeout(300)
 def test_no_secret_is_in_anything_that_is_written(tmp_path: Path) -> None:
     state, place = tmp_path / "state", tmp_path / "outputs"
@@ -280,6 +292,8 @@ def test_no_secret_is_in_anything_that_is_written(tmp_path: Path) -> None:
             told(place, "agent", "agent_ready")
             visit(str(ready["public"]))
         operate(api, key)
+        trail = trail_with(place, state, {"session.begin", "session.end", "agent.refuse", "key.mint", "server.start"})
+    assert command(place, "audit", "verify", str(trail)).startswith(f"{trail}: nothing was changed")
     written = [each for folder in (place, state) for each in folder.rglob("*") if each.is_file()]
     assert len(written) > 8
     log = (place / "server.err").read_text("utf-8")
