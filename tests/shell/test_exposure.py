@@ -9,6 +9,7 @@ from typing import Final
 
 import pytest
 from tests.support.shell_local import Connection, hello, serving
+from tests.support.shell_raw import DATA, RST, UPDATE, data, raw_agent
 from tests.support.shell_relay import relaying
 from tests.support.shell_visitor import CutShort, fetched, get, visitor
 from tests.support.shell_world import World, minted, until, world
@@ -120,6 +121,23 @@ async def test_what_waits_for_an_answer_is_told_and_what_has_begun_is_cut(state:
         assert b"exposure-over" in answer.body
         with pytest.raises(CutShort):
             await two.answer()
+
+
+@pytest.mark.shows("TOKEN-EXPOSE-003")
+async def test_an_agent_that_ignores_the_end_of_its_time_reaches_nobody(state: Path) -> None:
+    """It keeps its link and goes on sending all the same."""
+    publish(state, Directory(1, UnixSeconds(int(time())), accounts={ACCOUNT: AccountFacts(ACCOUNT, ttl_default=1)}))
+    async with world(state, LIMITS) as running, raw_agent(running) as agent, visitor(running) as one:
+        await agent.login(minted(state))
+        await one.send(get(running))
+        await agent.frame_of(DATA, stream=2)
+        await agent.send(data(2, b"\x01\x00HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))
+        assert (await one.head())[0] == 200
+        await agent.frame_of(UPDATE, RST, stream=2)
+        await agent.send(data(2, b"of the rest"))
+        assert await one.to_the_end() == b"half"
+        await told_that_it_is_over(running)
+        assert running.log.all(SessionEnded) == []
 
 
 @pytest.mark.bug("B2")
