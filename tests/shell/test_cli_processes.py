@@ -10,12 +10,14 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -136,6 +138,19 @@ def agent(ready: dict[str, object], tmp_path: Path, token: Path, name: str = "de
     return [*arguments, "--ca", str(tmp_path / "s" / "ca.pem"), "--output", "json"]
 
 
+def secure_status(address: str, authority: str) -> int:
+    """What a client gets there that trusts this authority alone, and looks for the name on this machine."""
+    there = urlsplit(address)
+    context = ssl.create_default_context(cafile=authority)
+    request = f"GET / HTTP/1.1\r\nHost: {there.netloc}\r\nConnection: close\r\n\r\n".encode()
+    with (
+        socket.create_connection(("127.0.0.1", there.port or 443), timeout=PATIENCE) as plain,
+        context.wrap_socket(plain, server_hostname=there.hostname) as wire,
+    ):
+        wire.sendall(request)
+        return int(wire.recv(4096).split(b" ")[1])
+
+
 @pytest.mark.shows("OPS-DEMO-001", "OPS-CLI-006")
 def test_the_demo_answers_and_leaves_nothing(tmp_path: Path) -> None:
     with running([*DEMO, "--output", "json"], tmp_path / "scratch") as process:
@@ -145,9 +160,13 @@ def test_the_demo_answers_and_leaves_nothing(tmp_path: Path) -> None:
         hint = first_line(process)
         host, port = host_of(ready["url"]), port_of(ready["url"])
         assert hint["text"] == f"curl -H 'Host: {host}' http://127.0.0.1:{port}/"
+        curl, flag, authority, address = str(first_line(process)["text"]).split(" ")
+        assert (curl, flag) == ("curl", "--cacert")
         status, body = fetched(f"127.0.0.1:{port}", host)
         assert status == 200
         assert ["Host", host] in json.loads(body)["fields"]
+        assert first_line(process)["event"] == "request"
+        assert secure_status(address, authority) == 200
         assert first_line(process)["event"] == "request"
         assert list((tmp_path / "scratch").iterdir()) != []
         code, err = ended_by(process, signal.SIGINT)

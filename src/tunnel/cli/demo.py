@@ -211,7 +211,7 @@ class _Demo:
             limits=self._limits(),
             requests_shown=False,
         )
-        self._end_with(await run_agent(settings, _AgentView(self._screen, ready), self._stop))
+        self._end_with(await run_agent(settings, _AgentView(self._screen, ready, self._state / AUTHORITY), self._stop))
 
     async def _stop_site(self) -> None:
         """Ends the endless streams of the sample site in order, so that they end in order for their visitors, too."""
@@ -232,7 +232,15 @@ class _Demo:
         self._stop.set()
 
     def _server_settings(self, public: Address) -> ServerSettings:
-        return ServerSettings(DOMAIN, public, Address(LOOPBACK, 0), self._state, limits=self._limits(), journal=True)
+        return ServerSettings(
+            DOMAIN,
+            public,
+            Address(LOOPBACK, 0),
+            self._state,
+            limits=self._limits(),
+            certificate_names=(f"{NAME}.{DOMAIN}",),  # a wildcard directly below localhost counts for no client
+            journal=True,
+        )
 
     def _limits(self) -> Limits:
         return replace(DEFAULT_LIMITS, grace_seconds=GRACE_SECONDS)
@@ -261,9 +269,10 @@ class _ServerView:
 class _AgentView:
     """What a visitor of the demo wants to know of the agent: the URL, and whether the local service answers."""
 
-    def __init__(self, screen: Screen, server: ServerReady) -> None:
+    def __init__(self, screen: Screen, server: ServerReady, authority: Path) -> None:
         self._screen = screen
         self._server = server
+        self._authority = authority
         self._is_told = False
 
     def emit(self, event: Event) -> None:
@@ -274,6 +283,8 @@ class _AgentView:
             self._is_told = True
             host = urlsplit(event.url).netloc
             self._screen.hint(f"curl -H 'Host: {host}' http://{self._server.public}/")
+            secure = self._server.https_pattern.replace("NAME", NAME)
+            self._screen.hint(f"curl --cacert {self._authority} {secure}")
 
 
 async def _first_free(wanted: Address) -> Address | None:
