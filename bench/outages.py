@@ -17,7 +17,7 @@ from tests.support.postgres import QUICK, PostgresServer
 DATABASE: Final = "control"
 _READ_BYTES: Final = 65_536
 _CONNECTIONS_MAX: Final = 20
-_LATE_SECONDS: Final = 8.0
+_LATE_SECONDS: Final = 10.0
 """The store gives a transaction up after six."""
 _HOG_SECONDS: Final = 0.02
 _WRITABLE: Final = "-c default_transaction_read_only=off"
