@@ -69,6 +69,8 @@ def test_flags_and_the_file_say_the_same_and_flags_win(token_file: Path, argumen
         ("--health-path /a --health-interval 0s", "", "--health-interval"),
         ("--health-path /a --health-interval 2h", "", "--health-interval"),
         ("--health-interval 5s", "", "--health-path"),
+        ("--ttl 0s", "", "--ttl"),
+        ("", 'ttl = "soon"', "agent.ttl"),
         ("", "links = 0", "agent.links"),
         ("", 'links = "2"', "agent.links"),
         ("", "links = true", "agent.links"),
@@ -82,6 +84,19 @@ def test_what_is_not_right_is_said(token_file: Path, arguments: str, config: str
     assert isinstance(problems, list)
     assert len(problems) == 1
     assert words in problems[0]
+
+
+@pytest.mark.shows("TOKEN-EXPOSE-001")
+@pytest.mark.parametrize(
+    ("arguments", "config", "seconds"),
+    [("", "", 0), ("--ttl 2h", "", 7200), ("", 'ttl = "30m"', 1800), ("--ttl 2h", 'ttl = "30m"', 7200)],
+)
+def test_how_long_to_expose_is_said_by_flag_or_file(
+    token_file: Path, arguments: str, config: str, seconds: int
+) -> None:
+    settings = read(token_file, *arguments.split(), config=config)
+    assert isinstance(settings, AgentSettings)
+    assert settings.ttl_seconds == seconds
 
 
 def test_no_request_line_can_be_written_by_a_path(token_file: Path) -> None:
