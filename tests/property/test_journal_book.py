@@ -102,3 +102,13 @@ def test_hours_begin_where_clocks_say(moment: int) -> None:
     hour = hour_of(UnixSeconds(moment))
     assert hour % HOUR_SECONDS == 0
     assert hour <= moment < hour + HOUR_SECONDS
+
+
+@given(st.integers(-3, 6))
+def test_no_more_rows_are_taken_than_asked_for_and_the_oldest_first(count: int) -> None:
+    book = UsageBook(AT)
+    for name in ("a", "b", "c", "d"):
+        book.count_exchange(ACCOUNTS[0], name, 1, 2)
+    taken = book.take(count)
+    assert [row.name for row in taken] == ["a", "b", "c", "d"][: max(count, 0)]
+    assert [row.name for row in book.take()] == ["a", "b", "c", "d"][max(count, 0) :]

@@ -3,7 +3,7 @@
 from typing import Final, final
 
 from tunnel.core.base.ids import UnixSeconds
-from tunnel.core.base.partial import first_keys, quotient
+from tunnel.core.base.partial import quotient
 from tunnel.core.journal.records import UsageNoted
 from tunnel.core.token.token import AccountId
 
@@ -65,11 +65,11 @@ class UsageBook:
     def take(self, count: int = ROWS_MAX) -> list[UsageNoted]:
         """At most `count` rows as records, the oldest first; they are no longer in the book."""
         taken: list[UsageNoted] = []
-        for account, name in first_keys(self._rows, count):
-            row = self._rows.pop((account, name), None)
-            if row is not None:
-                noted = UsageNoted(account, name, row.hour, row.requests, row.bytes_up, row.bytes_down, row.connections)
-                taken.append(noted)
+        for (account, name), row in list(self._rows.items())[: max(count, 0)]:
+            self._rows.pop((account, name), None)
+            taken.append(
+                UsageNoted(account, name, row.hour, row.requests, row.bytes_up, row.bytes_down, row.connections)
+            )
         return taken
 
     def _row(self, account: AccountId, name: str) -> Counts:
