@@ -86,6 +86,11 @@ class Exchange:
             self.forget_kept()
         self.is_at_hand = False
 
+    def on_replied(self, now: Instant) -> bool:
+        """The local connection stands; whether what is kept of the request was kept for another."""
+        self.marks.replied_at = now
+        return self.keeps
+
     def forget_kept(self) -> None:
         """Keep nothing more: a local service has the request, or it is too long."""
         self.keeps = False

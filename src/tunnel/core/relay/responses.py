@@ -36,10 +36,8 @@ def take_reply(edge: EdgeState, leg: Leg, data: bytes, now: Instant) -> None:
             fail(edge, problem, "", now)
         return
     leg.has_replied = True
-    if exchange is not None:
-        exchange.marks.replied_at = now
-        if exchange.keeps:
-            exchange.forget_kept()
+    if exchange is not None and exchange.on_replied(now):
+        exchange.forget_kept()
     if leg.lease.health.failures:
         note_stood(edge, leg.lease)
     rest = leg.reply.take_rest()
