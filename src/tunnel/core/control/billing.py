@@ -4,6 +4,7 @@ News of a subscription is only ever a reason to look: what counts are all subscr
 we look (ADR 0082). So a message that comes twice, late or before its elder changes nothing that is not true.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, final
@@ -28,11 +29,11 @@ class SubscriptionStatus(Enum):
     UNKNOWN = "unknown"
 
 
-_ENTITLING: Final[tuple[SubscriptionStatus, ...]] = (
-    SubscriptionStatus.ACTIVE,
-    SubscriptionStatus.TRIALING,
-    SubscriptionStatus.PAST_DUE,
-)
+_ENTITLING: Final[Mapping[SubscriptionStatus, int]] = {
+    SubscriptionStatus.ACTIVE: 0,
+    SubscriptionStatus.TRIALING: 1,
+    SubscriptionStatus.PAST_DUE: 2,
+}
 """In these an account has its plan, best first; while payment is past due, the provider still tries to collect it."""
 _STATUSES: Final[tuple[SubscriptionStatus, ...]] = tuple(SubscriptionStatus)
 
@@ -79,12 +80,7 @@ def standing_of(subscriptions: tuple[Subscription, ...]) -> Standing:
 
 def _rank(each: Subscription) -> tuple[int, int, str]:
     """Less is better: the better status, then the newer subscription; its ID decides what nothing else does."""
-    place = 0
-    for status in _ENTITLING:
-        if status is each.status:
-            break
-        place += 1
-    return (place, -each.created, each.subscription)
+    return (_ENTITLING.get(each.status, len(_ENTITLING)), -each.created, each.subscription)
 
 
 @final
