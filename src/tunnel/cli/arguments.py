@@ -65,7 +65,7 @@ _TRUST_PROXY: Final = (
 )
 _API: Final = "where API and dashboard answer (default 127.0.0.1:7480); none: there are none, and no database"
 _DEMO_API: Final = "where dashboard and API answer (default 127.0.0.1:7480, or the next free port)"
-_DATABASE: Final = "postgresql://USER@HOST/NAME, or sqlite:FILE (default: a file in the state directory)"
+_DATABASE: Final = "postgresql://USER@HOST/NAME or sqlite:FILE (TUNNEL_DATABASE; default: in the state directory)"
 _AUDIT_KEY: Final = "trust this public key: 64 hexadecimal digits, or a file that holds them; again for more keys"
 _REDIRECT: Final = "send visitors who come without TLS to the https address (308); needs --cert and --key"
 _POOL: Final = "share the name with other agents of the account that say --pool, too; requests go to the least busy"
@@ -238,7 +238,7 @@ def _parser() -> ArgumentParser:
 
 
 def _add_demo(commands: "_SubParsersAction[_Parser]") -> None:
-    demo = _command(commands, "demo", "try it: server, agent and a sample site on this machine")
+    demo = _command(commands, "demo", "try it: server, agent, sample site and dashboard on this machine")
     demo.add_argument("--local", metavar="TARGET", help="expose this instead of the sample site: 3000, host:3000, ...")
     demo.add_argument(
         "--public", metavar="HOST:PORT", help="where visitors come (default 127.0.0.1:8080, or the next free port)"
@@ -252,7 +252,7 @@ def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
     server.add_argument("--domain", metavar="NAME", help="the zone: visitors reach NAME.DOMAIN")
     server.add_argument("--public", metavar="HOST:PORT", help="where visitors come")
     server.add_argument("--agents", metavar="HOST:PORT", help="where agents come (TLS)")
-    server.add_argument("--state", metavar="DIR", help="keys and certificates; made when missing")
+    server.add_argument("--state", metavar="DIR", help="keys, certificates, database, journal; made when missing")
     server.add_argument("--cert", metavar="F", action="append", help=_CERTIFICATE)
     server.add_argument("--key", metavar="F", action="append", help="its private key (PEM)")
     server.add_argument("--workers", metavar="N", help="so many processes under a supervisor (default: one without)")
@@ -300,7 +300,7 @@ def _add_service(commands: "_SubParsersAction[_Parser]") -> None:
         "arguments",
         metavar="COMMAND",
         nargs=REMAINDER,
-        help="what to run: server --config F, http 3000 --name web ...",
+        help="what to run, behind all flags: server --config F, http 3000 --name web ...",
     )
 
 

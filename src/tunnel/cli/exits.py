@@ -34,14 +34,15 @@ class ExitCode(IntEnum):
 EXIT_HELP: Final = """\
 exit codes:
   0    done, or ended in order by Ctrl-C or SIGTERM
-  1    not reloaded, or something is pending: all is as before
-  2    usage: an argument, a config file or another file of ours is not right
+  1    not reloaded, no such session, or a migration is pending: all is as before
+  2    usage: an argument or a file of ours is not right, or the store says no
   3    the name or the port is taken by somebody else
   4    not authorised: the token was refused or does not permit this
-  5    network: an address cannot be used, or the server cannot be trusted
+  5    network: an address, the database, a running server or Stripe cannot be
+       reached or used, or the server cannot be trusted
   6    internal: a defect of this program; please report it
-  7    the time of the exposure is over
-  7    tampered with: the audit export is not what was written
+  7    of http, tcp, tls: the time of the exposure is over
+  7    of audit verify: tampered with, the export is not what was written
   130  cut off by a second Ctrl-C or SIGTERM
 """
 

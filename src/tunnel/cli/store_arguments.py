@@ -74,6 +74,9 @@ _PLAN_FLAGS: Final[Mapping[str, str]] = {
 _DATABASE: Final = "postgresql://USER@HOST/NAME or sqlite:FILE (TUNNEL_DATABASE; default: in the state directory)"
 _LIFE: Final = "how long it is valid: 30s, 15m, 1h, 7d"
 _PATTERN: Final = "one name, *, *-suffix or prefix-*"
+_ROLES: Final = [role.value for role in Role]
+_ROLE: Final = "what they may do (default developer)"
+_KEY_ROLE: Final = "what its holder may do (default owner)"
 
 
 class StoreTyped(Namespace):
@@ -170,7 +173,7 @@ def add_member(parser: ArgumentParser, verb: str) -> None:
     if verb != "list":
         parser.add_argument("identity", metavar="IDENTITY", help="an e-mail address, or ISSUER|SUBJECT of OpenID")
     if verb == "add":
-        parser.add_argument("--role", choices=[role.value for role in Role], default=Role.DEVELOPER.value)
+        parser.add_argument("--role", choices=_ROLES, default=Role.DEVELOPER.value, help=_ROLE)
 
 
 def add_key(parser: ArgumentParser, verb: str) -> None:
@@ -179,16 +182,18 @@ def add_key(parser: ArgumentParser, verb: str) -> None:
     if verb == "revoke":
         parser.add_argument("api_key", metavar="KEY", help="its public part, k_...")
         return
-    parser.add_argument("--account", metavar="NAME", help="for this account (default: for the operator, for all)")
+    whose = "of this account (default: all)" if verb == "list" else "for this account (default: the operator's, for all)"
+    parser.add_argument("--account", metavar="NAME", help=whose)
     if verb == "mint":
-        parser.add_argument("--role", choices=[role.value for role in Role], default=Role.OWNER.value)
-        parser.add_argument("--scope", choices=[scope.value for scope in Scope], action="append", help=_SCOPE)
+        parser.add_argument("--role", choices=_ROLES, default=Role.OWNER.value, help=_KEY_ROLE)
+        parser.add_argument("--scope", metavar="SCOPE", choices=_SCOPES, action="append", help=_SCOPE)
         parser.add_argument("--label", metavar="TEXT", default="", help="to know it by")
         parser.add_argument("--ttl", metavar="T", help=f"{_LIFE} (default: until it is revoked)")
         parser.add_argument("--out", metavar="F", help="write the key there")
 
 
-_SCOPE: Final = "only this of what the role may do; again for more"
+_SCOPES: Final = [scope.value for scope in Scope]
+_SCOPE: Final = f"only this of what the role may do; again for more: {', '.join(_SCOPES)}"
 
 
 def add_token(parser: ArgumentParser, verb: str) -> None:
@@ -208,7 +213,7 @@ def add_token(parser: ArgumentParser, verb: str) -> None:
         parser.add_argument("--name", metavar="PATTERN", required=True, help=_PATTERN)
         parser.add_argument("--ttl", metavar="T", help=f"{_LIFE} (default: the account's, or 24h)")
         parser.add_argument("--account", metavar="NAME", help=f"whose it is (default {DEFAULT_ACCOUNT})")
-        parser.add_argument("--kind", choices=list(KINDS), action="append", help="what it may expose (default http)")
+        parser.add_argument("--kind", choices=list(KINDS), action="append", help="what it may expose (default http); again for more")
         parser.add_argument("--label", metavar="TEXT", default="", help="to know it by")
         _add_amounts(parser)
         parser.add_argument("--out", metavar="F", help="write the token there")
