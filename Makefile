@@ -30,6 +30,10 @@ help:
 	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
 	@echo "make reload [TIMES=20]  reloads under load: no failed request, no reset connection"
 	@echo "make bench [TIME=5] [PAIRS=3]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
+	@echo "make test-compiled      the tests of the core and of whole programs, against the compiled build"
+	@echo "make setup, setup-dev   the environments in .venv, to run and to develop (every target makes what it needs)"
+	@echo "make lock               ci/constraints/*.txt anew (needs uv)"
+	@echo "make clean              remove every environment and what was built"
 
 $(VENV)/run.done: ci/constraints/run.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -135,7 +139,6 @@ faults: setup-dev
 simulate-planted: setup-dev
 	@$(BIN)/python -m tests.simulation.planted $(if $(WITHIN),--seeds-max $(WITHIN))
 
-# atheris has an environment of its own: it is built for fewer Pythons than we support. Left out by name elsewhere.
 # What tries the API and the billing from outside: an environment of its own, as it wants other versions than we do.
 PEERS_VENV := .venv-peers
 $(PEERS_VENV)/done: ci/constraints/peers.txt
@@ -148,6 +151,7 @@ SEED ?= 1
 api-fuzz: setup-dev $(PEERS_VENV)/done
 	@PEERS_VENV=$(PEERS_VENV) $(BIN)/python -m ci.api_fuzz --examples $(EXAMPLES) --seed $(SEED)
 
+# atheris has an environment of its own: it is built for fewer Pythons than we support. Left out by name elsewhere.
 $(FUZZ_VENV)/done: ci/constraints/fuzz.txt
 	$(PYTHON) -m venv $(FUZZ_VENV)
 	$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \

@@ -182,7 +182,9 @@ def add_key(parser: ArgumentParser, verb: str) -> None:
     if verb == "revoke":
         parser.add_argument("api_key", metavar="KEY", help="its public part, k_...")
         return
-    whose = "of this account (default: all)" if verb == "list" else "for this account (default: the operator's, for all)"
+    whose = (
+        "of this account (default: all)" if verb == "list" else "for this account (default: the operator's, for all)"
+    )
     parser.add_argument("--account", metavar="NAME", help=whose)
     if verb == "mint":
         parser.add_argument("--role", choices=_ROLES, default=Role.OWNER.value, help=_KEY_ROLE)
@@ -213,7 +215,9 @@ def add_token(parser: ArgumentParser, verb: str) -> None:
         parser.add_argument("--name", metavar="PATTERN", required=True, help=_PATTERN)
         parser.add_argument("--ttl", metavar="T", help=f"{_LIFE} (default: the account's, or 24h)")
         parser.add_argument("--account", metavar="NAME", help=f"whose it is (default {DEFAULT_ACCOUNT})")
-        parser.add_argument("--kind", choices=list(KINDS), action="append", help="what it may expose (default http); again for more")
+        parser.add_argument(
+            "--kind", choices=list(KINDS), action="append", help="what it may expose (default http); again for more"
+        )
         parser.add_argument("--label", metavar="TEXT", default="", help="to know it by")
         _add_amounts(parser)
         parser.add_argument("--out", metavar="F", help="write the token there")
