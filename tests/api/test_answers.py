@@ -63,7 +63,7 @@ async def test_a_key_is_shown_once_works_and_ends(world: World) -> None:
     assert me.json() == {"key": record["key"], "account": OURS.hex(), "role": "developer", "scopes": ["usage:read"]}
     listed = await world.ask("GET", f"{MINE}/keys", owner)
     assert secret not in listed.text
-    assert secret.rsplit("_", 1)[1] not in listed.text
+    assert secret[-40:] not in listed.text
     world.clock.seconds += 119
     assert (await world.ask("GET", "/me", secret)).status_code == 200
     world.clock.seconds += 1
@@ -229,7 +229,7 @@ async def test_what_is_remembered_cannot_be_read_without_the_key_that_asked(worl
     secret: str = made.json()["secret"]
     kept = b"".join(path.read_bytes() for path in world.plane.state.iterdir() if path.is_file())
     assert b"k_" in kept
-    for form in (secret, secret.rsplit("_", 1)[1], b64encode(secret.encode()).decode()):
+    for form in (secret, secret[-40:], b64encode(secret.encode()).decode()):
         assert form.encode() not in kept
 
 
