@@ -18,7 +18,7 @@ from tunnel.core.control.credential import KeyRecord
 from tunnel.core.control.keys import NEW_KEY_BYTES, new_key
 from tunnel.core.control.page import Page
 from tunnel.core.control.roles import ROLE_SCOPES, Role, Scope
-from tunnel.core.token.codec import decode_token, token_raw
+from tunnel.core.token.codec import decode_token, token_raw, token_text
 from tunnel.core.token.token import EndpointKind, Token
 from tunnel.store.port import AuditFilter
 
@@ -333,3 +333,18 @@ def test_a_token_of_another_account_is_not_ours_to_revoke(world: World) -> None:
     assert reader.send(path).status_code == 404
     assert reader.send("/tokens/revoke", token=text).status_code == 404
     assert world.told(world.store.token(token.token_id)).revoked is None
+
+
+@pytest.mark.shows("DASH-RIGHT-003")
+def test_a_token_that_nobody_signed_revokes_nothing(world: World) -> None:
+    """Whoever knows the ID of another account's token can write one that says that it is their own account's."""
+    operator = Reader(world).sign_in("operator")
+    page = operator.send("/tokens", account=RIVAL.hex(), pattern="theirs-too", kind="http")
+    token, raw = token_in(page.text), token_raw(secret_in(page.text))
+    assert isinstance(raw, Success)
+    forged = token_text(value_of(raw).replace(RIVAL, ACME))
+    before = world.entries()
+    answer = Reader(world).sign_in("developer").send("/tokens/revoke", token=forged)
+    assert (answer.status_code, "was not signed by" in answer.text) == (422, True), answer.text
+    assert world.told(world.store.token(token.token_id)).revoked is None
+    assert world.entries() == before + 1  # the sign-in

@@ -8,18 +8,20 @@ from tunnel.api.pages.live_sessions import Question, is_seen
 from tunnel.api.pages.visit import NOT_FOUND, Answer, Moved, Page, Trouble, Visit, trouble_of
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.core.base.partial import public_key_of
 from tunnel.core.control.credential import TokenRecord
 from tunnel.core.control.minting import MintAsked
 from tunnel.core.control.page import Page as StorePage
 from tunnel.core.control.roles import Scope
 from tunnel.core.control.ttl import TTL_FORMS, ttl_of
-from tunnel.core.token.codec import decode_token, token_raw, token_text
+from tunnel.core.token.codec import decode_token, key_id_of, token_raw, token_text
 from tunnel.core.token.errors import TokenMalformed
 from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.explain import explain_raw
 from tunnel.core.token.narrow import Narrowing, narrow_token
 from tunnel.core.token.rights import pattern_of
 from tunnel.core.token.token import ENDPOINT_KINDS, EndpointKind, NamePattern, Token, TokenId
+from tunnel.core.token.verify import verify_token
 from tunnel.store.errors import (
     AlreadyExists,
     Conflict,
@@ -265,9 +267,14 @@ async def revoke_pasted(desk: Desk, visit: Visit) -> Answer:
     pasted = _pasted(visit)
     if not isinstance(pasted, Success):
         return _wrong_token(describe_token(error_of(pasted)))
-    _, token = value_of(pasted)
+    raw, token = value_of(pasted)
     if not is_seen(visit, token.account.hex()):
         return NOT_FOUND
+    # What is not signed can say of any token's ID that it is of this account.
+    public = public_key_of(desk.plane.settings.signing_key) or b""
+    verified = verify_token(raw, {key_id_of(public): public}, visit.now)
+    if not isinstance(verified, Success):
+        return _wrong_token(describe_token(error_of(verified)))
     revoked = await revoke(desk.plane.store, token, visit.act, visit.now)
     if not isinstance(revoked, Success):
         return trouble_of(error_of(revoked))
