@@ -147,3 +147,18 @@ async def test_plan_suspension_and_longest_life_are_an_operators_to_change(world
         assert (await world.ask("PATCH", path, ours, change)).status_code == 403
         assert (await world.ask("PATCH", path, operator, change)).status_code == 200
     assert (await world.ask("PATCH", path, ours, {"name": "renamed"})).json()["name"] == "renamed"
+
+
+@pytest.mark.shows("API-SCOPE-003", "DASH-PEOPLE-003")
+async def test_a_key_gives_nobody_a_role_that_may_do_more(world: World) -> None:
+    """A member signs in with their role, and makes the keys that this one may not make."""
+    maker = await world.key(OURS, Role.OWNER, frozenset({Scope.MEMBER_WRITE}) | ROLE_SCOPES[Role.AUDITOR])
+    path = f"/accounts/{OURS.hex()}/members"
+    for role, status in (("owner", 403), ("developer", 403), ("auditor", 201)):
+        answer = await world.ask("POST", path, maker, {"identity": f"{role}@example.com", "role": role})
+        assert answer.status_code == status, answer.text
+    for role, status in (("owner", 403), ("developer", 403), ("auditor", 200)):
+        answer = await world.ask("PATCH", f"{path}/auditor@example.com", maker, {"role": role})
+        assert answer.status_code == status, answer.text
+    operator = await world.key(None)
+    assert (await world.ask("PATCH", f"{path}/auditor@example.com", operator, {"role": "owner"})).status_code == 200

@@ -1,6 +1,6 @@
 """The people of an account, and what each may do in it."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter
 from fastapi import Path as FromPath
@@ -11,6 +11,7 @@ from tunnel.api.calls import (
     AccountInPath,
     AccountText,
     After,
+    Call,
     Limit,
     Moment,
     Next,
@@ -22,13 +23,15 @@ from tunnel.api.calls import (
     reading,
     writing,
 )
-from tunnel.api.problems import ProblemAnswer
+from tunnel.api.problems import SCOPE_MISSING, ProblemAnswer
 from tunnel.api.scoped import ScopedRoute
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.account import Member
-from tunnel.core.control.roles import Role, Scope
+from tunnel.core.control.roles import Role, Scope, scopes_of
 
 router = APIRouter(route_class=ScopedRoute, tags=["members"])
+
+_MORE_THAN_OWN: Final = "A key can give nobody a role that may do more than itself."
 
 Identity = Annotated[Text, Field(min_length=3, description="An e-mail address, or `issuer|subject` of OpenID Connect.")]
 IdentityInPath = Annotated[str, FromPath(min_length=3, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -89,6 +92,8 @@ async def list_members(
 )
 async def add_member(call: ThisCall, account: AccountInPath, asked: MemberIn) -> MemberOut | ProblemAnswer:
     """Add a member."""
+    if not _may_give(call, account, asked.role):
+        return call.problem(SCOPE_MISSING, _MORE_THAN_OWN)
     member = Member(account_id(account), asked.identity, asked.role, call.now)
     added = await call.store.add_member(member, call.actor.act, call.now)
     return _out(value_of(added)) if isinstance(added, Success) else call.refused(error_of(added))
@@ -105,6 +110,8 @@ async def change_member(
 ) -> MemberOut | ProblemAnswer:
     """Give a member another role."""
     role = asked.role
+    if not _may_give(call, account, role):
+        return call.problem(SCOPE_MISSING, _MORE_THAN_OWN)
     changed = await call.store.change_member(account_id(account), identity, role, call.actor.act, call.now)
     return _out(value_of(changed)) if isinstance(changed, Success) else call.refused(error_of(changed))
 
@@ -119,6 +126,11 @@ async def remove_member(call: ThisCall, account: AccountInPath, identity: Identi
     """Remove a member, whose sessions at the dashboard end."""
     removed = await call.store.remove_member(account_id(account), identity, call.actor.act, call.now)
     return _out(value_of(removed)) if isinstance(removed, Success) else call.refused(error_of(removed))
+
+
+def _may_give(call: Call, account: str, role: Role) -> bool:
+    """Whether the key may do all that the role may: whoever has the role can sign in, and make keys with it."""
+    return all(call.actor.may(scope, account_id(account)) for scope in scopes_of(role))
 
 
 def _out(member: Member) -> MemberOut:
