@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from starlette.routing import compile_path
@@ -14,6 +14,7 @@ from typing_extensions import override
 from tunnel.api.pages.doors import HEADERS, POLICY, Door
 from tunnel.api.pages.mount import DOORS
 from tunnel.core.control.roles import Role, Scope, scopes_of
+from tunnel.observe.escapes import handler_escapes_total
 
 NAMES: Final = {"session": "7", "name": "app", "token": "", "key": ""}
 
@@ -194,3 +195,23 @@ def test_what_is_not_there_is_a_page_for_a_person_and_a_problem_for_a_program(wo
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
     answer = Reader(world).get("/api/v1/nope")
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.shows("DASH-RIGHT-002")
+@pytest.mark.parametrize("page", ["//[", "http://[x", "/endpoints/a]//["])
+def test_an_address_that_is_none_has_no_live_parts(world: World, page: str) -> None:
+    before = handler_escapes_total()
+    for reader in (Reader(world), Reader(world).sign_in("auditor")):
+        assert reader.get(f"/live?page={quote(page, safe='')}").status_code == 404
+    assert handler_escapes_total() == before
+
+
+@pytest.mark.shows("DASH-SIGN-003")
+@pytest.mark.parametrize("sent", ['"a\\012b"', '"a\\073 Domain=example.com"', '"\\000"', "x" * 44])
+def test_a_cookie_that_was_not_made_here_is_not_given_back(world: World, sent: str) -> None:
+    before = handler_escapes_total()
+    answer = Reader(world).client.get("/sign-in", headers={"cookie": f"tunnel_form={sent}"})
+    assert answer.status_code == 200
+    assert re.fullmatch(r"tunnel_form=[\w-]{43}; Path=/; [^\n]+", answer.headers["set-cookie"])
+    assert "Domain" not in answer.headers["set-cookie"]
+    assert handler_escapes_total() == before

@@ -123,7 +123,7 @@ def test_a_token_that_is_not_what_was_asked_for_signs_nobody_in(fault: str) -> N
 
 
 @pytest.mark.shows("DASH-OIDC-005")
-@pytest.mark.parametrize("fault", ["another issuer", "plain http elsewhere", "not JSON", "too long"])
+@pytest.mark.parametrize("fault", ["another issuer", "plain http elsewhere", "no URLs", "not JSON", "too long"])
 def test_a_provider_that_answers_badly_ends_the_sign_in_before_it_begins(fault: str) -> None:
     with OidcProvider() as provider:
         provider.fault = fault

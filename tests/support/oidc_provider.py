@@ -56,6 +56,7 @@ class OidcProvider:
         """What discovery says."""
         issuer = self.issuer if self.fault != "another issuer" else "http://127.0.0.1:1"
         scheme = "http://provider.invalid" if self.fault == "plain http elsewhere" else self.issuer
+        scheme = "https://[" if self.fault == "no URLs" else scheme
         return {
             "issuer": issuer,
             "authorization_endpoint": f"{self.issuer}/authorize?tenant=1",

@@ -5,6 +5,7 @@ A browser that speaks https to us gets `__Host-` names, which no other host and 
 """
 
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +16,7 @@ SESSION: Final = "tunnel_session"
 FORM: Final = "tunnel_form"
 FLOW: Final = "tunnel_flow"
 ID_BYTES: Final = 32
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _SECURE_PREFIX: Final = "__Host-"
 _CSRF_CONTEXT: Final = b"tunnel dashboard form 1\0"
 
@@ -59,6 +61,11 @@ def set_cookie(name: str, value: str, origin: Origin, seconds: int) -> str:
 def new_id() -> str:
     """A fresh identifier that nobody can guess."""
     return secrets.token_urlsafe(ID_BYTES)
+
+
+def is_id(text: str) -> bool:
+    """Whether it has the form of what `new_id` makes; a browser may send anything, also what no header may hold."""
+    return _ID.fullmatch(text) is not None
 
 
 def digest_of(identifier: str) -> bytes:

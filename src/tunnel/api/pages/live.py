@@ -68,7 +68,10 @@ async def _nothing(_request: Request) -> Response:
 
 def _found(by_route: tuple[tuple[Route, Door], ...], wanted: str) -> tuple[Door, dict[str, object]] | None:
     """The door of a page's address, and what that address adds to the request."""
-    parts = urlsplit(wanted)
+    try:
+        parts = urlsplit(wanted)
+    except ValueError:
+        return None
     if parts.scheme or parts.netloc or not parts.path.startswith("/"):
         return None
     scope: dict[str, object] = {"type": "http", "method": "GET", "path": parts.path, "root_path": ""}

@@ -262,7 +262,10 @@ def _text(answer: Mapping[str, str], name: str) -> bytes:
 
 def _is_safe(url: str) -> bool:
     """Whether what is sent there stays between us and the provider: https, or this machine."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     return parts.scheme == "https" or (parts.scheme == "http" and (parts.hostname or "") in _LOOPBACK)
 
 

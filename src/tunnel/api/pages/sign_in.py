@@ -19,6 +19,7 @@ from tunnel.api.pages.cookies import (
     Origin,
     cookie_name,
     form_token,
+    is_id,
     is_own_form,
     new_id,
     set_cookie,
@@ -85,7 +86,8 @@ def sign_in_routes(desk: Desk) -> list[BaseRoute]:
 
 def _form(desk: Desk, request: Request, wrong: str, status: int = 200) -> Response:
     origin = origin_here(desk, request)
-    held = request.cookies.get(cookie_name(FORM, origin), "") or new_id()
+    sent = request.cookies.get(cookie_name(FORM, origin), "")
+    held = sent if is_id(sent) else new_id()
     page = Page("sign_in.html", "Sign in", {"provider": desk.oidc is not None, "to": _way(request)}, status)
     frame = Frame(None, None, form_token(held), "", "")
     shown = Page(page.template, page.title, page.record, status, {"key": wrong} if wrong else {})
