@@ -241,6 +241,17 @@ async def test_a_request_that_was_not_valid_gives_its_key_back(world: World) -> 
     assert (await world.ask("POST", f"{MINE}/keys", key, {"label": "x"}, named)).status_code == 201
 
 
+@pytest.mark.shows("API-IDEM-001")
+@pytest.mark.parametrize("body", [b'{"label": "\xff"}', b"[" * 60_000, b'{"label": ' + b"1" * 5000 + b"}", b"{"])
+async def test_a_body_that_is_not_json_gives_its_key_back(world: World, body: bytes) -> None:
+    key = await world.key(OURS)
+    named = {"Idempotency-Key": "abc"}
+    fields = {**named, "Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    answer = await world.client.post(f"/api/v1{MINE}/keys", content=body, headers=fields)
+    assert answer.status_code == 400, answer.text
+    assert (await world.ask("POST", f"{MINE}/keys", key, {"label": "x"}, named)).status_code == 201
+
+
 @pytest.mark.shows("API-RATE-001")
 async def test_a_key_that_asks_too_often_waits_and_no_other_does(tmp_path: Path) -> None:
     async with api_world(tmp_path, requests_second=5) as world:

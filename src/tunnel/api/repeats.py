@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from tunnel.api.actor import Actor, request_id_of
@@ -57,7 +58,7 @@ class Repeats:
             return _opened(kept, secret) or ProblemAnswer(INTERNAL, "", request_id)
         try:
             answer = await inner(request)
-        except RequestValidationError:
+        except (RequestValidationError, HTTPException):  # the latter for a body that is no text, or nested too deep
             await self._forget(owner, key)
             raise
         if answer.status_code >= _SERVER_ERROR:
