@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 import pytest
 from starlette.routing import compile_path
-from tests.support.dashboard import ACME, ROLES, Reader, World, served
+from tests.support.dashboard import ACME, RIVAL, ROLES, Reader, Scripted, World, served
 from typing_extensions import override
 
 from tunnel.api.pages.doors import HEADERS, POLICY, Door
@@ -185,6 +186,23 @@ def test_what_belongs_to_another_account_is_not_there(world: World, role: str) -
             assert reader.get(path).status_code == 404, path
             assert reader.send(path).status_code == 404, path
     assert not world.feed.orders
+
+
+@pytest.mark.shows("DASH-RIGHT-003")
+def test_who_had_a_name_before_is_not_shown_to_who_has_it_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent goes on answering for a name that its account released; what it answered is not the new owner's."""
+
+    def endpoints(feed: Scripted) -> dict[str, object]:
+        row = {"account": RIVAL.hex(), "name": "app", "session": 9, "peer": "198.51.100.20:41022", "epoch": 3}
+        return {"ok": True, "items": [row, row | {"account": ACME.hex(), "session": 11, "peer": "203.0.113.7:2"}]}
+
+    with served(tmp_path) as world:
+        monkeypatch.setattr(Scripted, "endpoints", endpoints)
+        reader, operator = Reader(world).sign_in("auditor"), Reader(world).sign_in("operator")
+        assert "203.0.113.7" in reader.get("/names").text
+        assert "198.51.100.20" not in reader.get("/names").text
+        assert "198.51.100.20" in operator.get("/names").text
+        assert "local-refused" not in reader.get("/").text  # how exchanges of session 7 ended
 
 
 @pytest.mark.shows("DASH-ERROR-001")

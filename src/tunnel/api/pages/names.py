@@ -48,7 +48,8 @@ async def _list(desk: Desk, visit: Visit, wrong: dict[str, str], status: int) ->
     if not isinstance(told, Success):
         return trouble_of(error_of(told))
     live = await live_endpoints(desk.plane.feed)
-    endpoints = value_of(live) if isinstance(live, Success) else ()
+    # An agent of who had the name before may still answer for it: who that is is not this account's to know.
+    endpoints = [each for each in value_of(live) if is_seen(visit, each.account)] if isinstance(live, Success) else []
     rows = tuple(
         Reserved(record, tuple(each for each in endpoints if each.name == record.name))
         for record in value_of(told).items

@@ -172,11 +172,13 @@ async def _live_of(
     if not isinstance(told, Success):
         return (), (), "The data plane does not answer: live endpoints and latencies are not shown."
     own = tuple(each for each in value_of(told) if each.account == account.account.hex())
+    # As on the page of an endpoint: a name may have been another account's an hour ago.
+    sessions = {each.session for each in own}
     exchanges: list[Exchange] = []
     for name in sorted({each.name for each in own})[:_NAMES_ASKED_MAX]:
         recent = await recent_exchanges(desk.plane.feed, name)
         if isinstance(recent, Success):
-            exchanges.extend(value_of(recent))
+            exchanges.extend(each for each in value_of(recent) if each.session in sessions)
     return own, tuple(sorted(exchanges, key=lambda each: each.at)), ""
 
 
