@@ -14,14 +14,15 @@ from tunnel.api.pages.desk import TRIES_MINUTE_MAX, Tries
 from tunnel.api.pages.settings import BadSettings, DashboardSettings, OidcSettings, dashboard_settings, settings_of
 from tunnel.api.pages.signed_in import ABSOLUTE_SECONDS, IDLE_SECONDS, open_session, viewer_of
 from tunnel.core.base.ids import Instant, UnixSeconds
-from tunnel.core.base.outcome import Failure, Success, value_of
+from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 from tunnel.core.control.account import Member
 from tunnel.core.control.credential import KeyRecord
 from tunnel.core.control.keys import NEW_KEY_BYTES, new_key, read_key
 from tunnel.core.control.page import Page
 from tunnel.core.control.roles import Role, scopes_of
 from tunnel.drive.clock import SystemClock
-from tunnel.store.port import AuditFilter
+from tunnel.store.errors import StoreError
+from tunnel.store.port import AuditFilter, Store
 
 
 @pytest.fixture
@@ -162,6 +163,27 @@ def test_a_session_ends_by_idleness_and_after_a_day_in_any_case(world: World) ->
     assert not is_in(busy, ABSOLUTE_SECONDS)
     assert not is_in("", 0)
     assert not is_in("made up", 0)
+
+
+@pytest.mark.shows("DASH-SIGN-004")
+def test_a_request_that_was_under_way_does_not_begin_a_session_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was judged before its reader signed out in another tab, and notes afterwards that they were there."""
+    store, begun = world.store, UnixSeconds(2_000_000_000)
+    world.told(store.add_member(Member(ACME, "eve@example.com", Role.AUDITOR, begun), ACT, begun))
+    cookie = world.told(open_session(store, "eve@example.com", ACME, Role.AUDITOR, "", b"r" * 32, begun))
+    memberships = type(store).memberships
+
+    async def slow(self: Store, identity: str) -> Outcome[tuple[Member, ...], StoreError]:
+        told = await memberships(self, identity)
+        await self.drop_web_sessions(identity)
+        return told
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store), "memberships", slow)
+        world.told(viewer_of(store, cookie, UnixSeconds(begun + 120), is_used=True))
+    assert world.told(viewer_of(store, cookie, UnixSeconds(begun + 121), is_used=True)) is None
 
 
 @pytest.mark.shows("DASH-SIGN-007")

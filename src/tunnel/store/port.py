@@ -235,6 +235,9 @@ class SessionStore(Protocol):
     async def put_web_session(self, session: WebSession) -> Told[None]:
         """Kept, or kept anew with the same `cookie_hash`."""
 
+    async def note_web_session_seen(self, cookie_hash: bytes, now: UnixSeconds) -> Told[None]:
+        """Success also when there is none (any more): one that was ended meanwhile is not begun again."""
+
     async def web_session(self, cookie_hash: bytes, now: UnixSeconds) -> Told[WebSession]:
         """The session, or NotFound, also when it is past its `expires`."""
 

@@ -37,6 +37,15 @@ class WebSessions(Part):
 
         return await self._driver.write(work)
 
+    async def note_web_session_seen(self, cookie_hash: bytes, now: UnixSeconds) -> Told[None]:
+        """Success also when there is none (any more): one that was ended meanwhile is not begun again."""
+
+        async def work(tx: Transaction) -> Told[None]:
+            await tx.rows("UPDATE web_sessions SET seen = ? WHERE cookie_hash = ?", now, cookie_hash)
+            return Success(None)
+
+        return await self._driver.write(work)
+
     async def web_session(self, cookie_hash: bytes, now: UnixSeconds) -> Told[WebSession]:
         """The session, or NotFound, also when it is past its `expires`."""
         sql = "SELECT {web_session} FROM web_sessions WHERE cookie_hash = ? AND expires > ?"

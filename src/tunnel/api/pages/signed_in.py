@@ -4,7 +4,6 @@ Nothing about a person is remembered in the cookie. A key that was revoked, a me
 was idle too long are out at the next request, whatever their browser holds.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from tunnel.api.pages.cookies import digest_of, new_id
@@ -63,8 +62,8 @@ async def viewer_of(
     judged = await _judged(store, session, now)
     if not isinstance(judged, Success) or not is_used or now - session.seen < _SEEN_SECONDS:
         return judged
-    put = await store.put_web_session(replace(session, seen=now))
-    return judged if isinstance(put, Success) else put
+    noted = await store.note_web_session_seen(session.cookie_hash, now)
+    return judged if isinstance(noted, Success) else noted
 
 
 def _nobody(error: StoreError) -> Outcome[Viewer | None, StoreError]:
