@@ -78,7 +78,7 @@ async def usage(desk: Desk, visit: Visit) -> Answer:
         account.plan,
         limits_of(value_of(plan), value_of(month), len(value_of(names).items)),
         _plots(value_of(hours), first),
-        _by_name(value_of(hours)),
+        by_name(value_of(hours)),
     )
     return Page("usage.html", "Usage", record)
 
@@ -147,19 +147,19 @@ def _plots(hours: tuple[UsageHour, ...], first: UnixSeconds) -> tuple[Plot, ...]
     )
 
 
-def _by_name(hours: tuple[UsageHour, ...]) -> tuple[NameUsed, ...]:
-    names = sorted({each.name for each in hours})
-    found = [
-        NameUsed(
-            name or "(all others)",
-            sum(each.requests for each in hours if each.name == name),
-            sum(each.bytes_up for each in hours if each.name == name),
-            sum(each.bytes_down for each in hours if each.name == name),
-            sum(each.connections for each in hours if each.name == name),
+def by_name(hours: tuple[UsageHour, ...]) -> tuple[NameUsed, ...]:
+    """What each name was used, the most used first; in one pass, as nobody else is answered meanwhile."""
+    found: dict[str, NameUsed] = {}
+    for each in hours:
+        before = found.get(each.name, NameUsed(each.name or "(all others)", 0, 0, 0, 0))
+        found[each.name] = NameUsed(
+            before.name,
+            before.requests + each.requests,
+            before.bytes_up + each.bytes_up,
+            before.bytes_down + each.bytes_down,
+            before.connections + each.connections,
         )
-        for name in names
-    ]
-    return tuple(sorted(found, key=lambda each: (-each.requests, each.name)))
+    return tuple(sorted(found.values(), key=lambda each: (-each.requests, each.name)))
 
 
 def _whole(amount: float) -> str:
