@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 from tests.support.api_world import OURS, SIGNING_KEY, START, THEIRS, World, api_world
 
+from tunnel.api.pages.feed_view import ROWS_MAX
 from tunnel.api.problems import PROBLEM_TYPE
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.base.partial import public_key_of
@@ -378,3 +379,18 @@ async def test_live_sessions_are_ones_own_and_orders_are_written_down_before_the
         ("session.drain", "session 1", ""),
         ("session.kick", "session 1", '{"reason":"abuse"}'),
     ]
+
+
+@pytest.mark.shows("API-LIVE-001")
+async def test_what_others_have_live_takes_nobodys_place(world: World) -> None:
+    """A page reads so many rows; those of one account come after any number of another's."""
+    key, rows = await world.key(OURS), range(1, ROWS_MAX + 2)
+    crowd: list[dict[str, object]] = [{"session": n, "name": f"n{n}", "account": THEIRS.hex()} for n in rows]
+    for question in ("sessions", "endpoints"):
+        mine = {"session": 9000, "name": "mine", "account": OURS.hex()}
+        world.feed.answers[question] = {"ok": True, "items": [*crowd, mine]}
+        told = await world.ask("GET", f"{MINE}/{question}", key)
+        assert [each["session"] for each in told.json()["items"]] == [9000]
+    world.feed.answers["drain"] = {"ok": True, "count": 1}
+    assert (await world.ask("POST", f"{MINE}/sessions/9000/drain", key)).status_code == 200
+    assert (await world.ask("POST", f"{MINE}/sessions/1/drain", key)).status_code == 404

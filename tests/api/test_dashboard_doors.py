@@ -192,7 +192,7 @@ def test_what_belongs_to_another_account_is_not_there(world: World, role: str) -
 def test_who_had_a_name_before_is_not_shown_to_who_has_it_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent goes on answering for a name that its account released; what it answered is not the new owner's."""
 
-    def endpoints(feed: Scripted) -> dict[str, object]:
+    def endpoints(_feed: Scripted) -> dict[str, object]:
         row = {"account": RIVAL.hex(), "name": "app", "session": 9, "peer": "198.51.100.20:41022", "epoch": 3}
         return {"ok": True, "items": [row, row | {"account": ACME.hex(), "session": 11, "peer": "203.0.113.7:2"}]}
 

@@ -73,8 +73,8 @@ class Exchange:
     session: int
 
 
-async def live_sessions(feed: Feed) -> Outcome[tuple[LiveSession, ...], str]:
-    """All sessions of the data plane, as it lists them."""
+async def live_sessions(feed: Feed, **wanted: str) -> Outcome[tuple[LiveSession, ...], str]:
+    """The sessions of the data plane with all that is `wanted`: an `account`, the number of a `session`; "" is any."""
     told = await feed.ask("sessions")
     if not isinstance(told, Success):
         return told
@@ -90,13 +90,13 @@ async def live_sessions(feed: Feed) -> Outcome[tuple[LiveSession, ...], str]:
             _number(row, "streams"),
             tuple(sorted(str(name) for name in _list(row, "names"))),
         )
-        for row in _rows(value_of(told))
+        for row in _rows(value_of(told), wanted)
     ]
     return Success(tuple(sorted(found, key=lambda each: each.session)))
 
 
-async def live_endpoints(feed: Feed) -> Outcome[tuple[LiveEndpoint, ...], str]:
-    """All endpoints, by name."""
+async def live_endpoints(feed: Feed, **wanted: str) -> Outcome[tuple[LiveEndpoint, ...], str]:
+    """The endpoints with all that is `wanted`: an `account`, a `name`; "" is any. By name."""
     told = await feed.ask("endpoints")
     if not isinstance(told, Success):
         return told
@@ -115,7 +115,7 @@ async def live_endpoints(feed: Feed) -> Outcome[tuple[LiveEndpoint, ...], str]:
             _number(row, "outstanding"),
             row.get("healthy") is not False,
         )
-        for row in _rows(value_of(told))
+        for row in _rows(value_of(told), wanted)
     ]
     return Success(tuple(sorted(found, key=lambda each: (each.name, each.session))))
 
@@ -184,8 +184,11 @@ def _exchange(row: Mapping[str, object]) -> Exchange:
     )
 
 
-def _rows(told: Mapping[str, object]) -> list[dict[str, object]]:
-    return [row for row in _list(told, "items")[:ROWS_MAX] if isinstance(row, dict)]
+def _rows(told: Mapping[str, object], wanted: Mapping[str, str] | None = None) -> list[dict[str, object]]:
+    """Those that are wanted, and of them as many as a page reads: what others have takes nobody's place."""
+    asked = [(name, value) for name, value in (wanted or {}).items() if value]
+    found = [row for row in _list(told, "items") if isinstance(row, dict)]
+    return [row for row in found if all(_text(row, name) == value for name, value in asked)][:ROWS_MAX]
 
 
 def _list(told: Mapping[str, object], name: str) -> list[object]:

@@ -103,9 +103,13 @@ def is_seen(visit: Visit, account: str) -> bool:
     return account == visit.account.account.hex() if visit.account is not None else visit.viewer.is_operator
 
 
+def _account(visit: Visit) -> str:
+    return "" if visit.account is None else visit.account.account.hex()
+
+
 async def sessions(desk: Desk, visit: Visit) -> Answer:
     """All sessions."""
-    told = await live_sessions(desk.plane.feed)
+    told = await live_sessions(desk.plane.feed, account=_account(visit))
     if not isinstance(told, Success):
         return FEED_AWAY
     seen = tuple(each for each in value_of(told) if is_seen(visit, each.account))
@@ -114,7 +118,7 @@ async def sessions(desk: Desk, visit: Visit) -> Answer:
 
 async def endpoints(desk: Desk, visit: Visit) -> Answer:
     """All endpoints."""
-    told = await live_endpoints(desk.plane.feed)
+    told = await live_endpoints(desk.plane.feed, account=_account(visit))
     if not isinstance(told, Success):
         return FEED_AWAY
     seen = tuple(each for each in value_of(told) if is_seen(visit, each.account))
@@ -124,7 +128,8 @@ async def endpoints(desk: Desk, visit: Visit) -> Answer:
 async def endpoint(desk: Desk, visit: Visit) -> Answer:
     """One name's page: also of one that is reserved and has nobody to answer for it."""
     name = visit.names["name"]
-    told, recent = await live_endpoints(desk.plane.feed), await recent_exchanges(desk.plane.feed, name)
+    told = await live_endpoints(desk.plane.feed, account=_account(visit), name=name)
+    recent = await recent_exchanges(desk.plane.feed, name)
     if not isinstance(told, Success) or not isinstance(recent, Success):
         return FEED_AWAY
     members = tuple(each for each in value_of(told) if each.name == name and is_seen(visit, each.account))
@@ -162,7 +167,7 @@ def hop_bar(exchange: Exchange) -> HopBar:
 
 
 async def _found(desk: Desk, visit: Visit) -> Outcome[LiveSession, Trouble]:
-    told = await live_sessions(desk.plane.feed)
+    told = await live_sessions(desk.plane.feed, account=_account(visit), session=visit.names["session"])
     if not isinstance(told, Success):
         return Failure(FEED_AWAY)
     for each in value_of(told):

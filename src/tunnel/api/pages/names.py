@@ -47,7 +47,7 @@ async def _list(desk: Desk, visit: Visit, wrong: dict[str, str], status: int) ->
     told = await desk.plane.store.names(account, StorePage(visit.query.get("after", "")))
     if not isinstance(told, Success):
         return trouble_of(error_of(told))
-    live = await live_endpoints(desk.plane.feed)
+    live = await live_endpoints(desk.plane.feed, account="" if account is None else account.hex())
     # An agent of who had the name before may still answer for it: who that is is not this account's to know.
     endpoints = [each for each in value_of(live) if is_seen(visit, each.account)] if isinstance(live, Success) else []
     rows = tuple(

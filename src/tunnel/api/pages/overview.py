@@ -168,7 +168,7 @@ async def _live_of(
     """The account's endpoints and their last exchanges; the sentence says what could not be asked for."""
     if not visit.viewer.may(Scope.SESSION_READ):
         return (), (), ""
-    told = await live_endpoints(desk.plane.feed)
+    told = await live_endpoints(desk.plane.feed, account=account.account.hex())
     if not isinstance(told, Success):
         return (), (), "The data plane does not answer: live endpoints and latencies are not shown."
     own = tuple(each for each in value_of(told) if each.account == account.account.hex())

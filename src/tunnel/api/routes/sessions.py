@@ -97,7 +97,7 @@ class Ordered(Shape):
 )
 async def list_sessions(call: ThisCall, account: AccountInPath) -> SessionList | ProblemAnswer:
     """List the live sessions of an account."""
-    told = await live_sessions(call.plane.feed)
+    told = await live_sessions(call.plane.feed, account=account)
     if not isinstance(told, Success):
         return call.problem(SERVER_AWAY)
     return SessionList(items=[_session_out(each) for each in value_of(told) if each.account == account])
@@ -111,7 +111,7 @@ async def list_sessions(call: ThisCall, account: AccountInPath) -> SessionList |
 )
 async def list_endpoints(call: ThisCall, account: AccountInPath) -> EndpointList | ProblemAnswer:
     """List the live endpoints of an account."""
-    told = await live_endpoints(call.plane.feed)
+    told = await live_endpoints(call.plane.feed, account=account)
     if not isinstance(told, Success):
         return call.problem(SERVER_AWAY)
     return EndpointList(items=[_endpoint_out(each) for each in value_of(told) if each.account == account])
@@ -143,7 +143,7 @@ async def drain_session(call: ThisCall, account: AccountInPath, session: Session
 
 async def _order(call: Call, account: str, session: int, order: str, reason: str) -> Ordered | ProblemAnswer:
     """Give an order about a session of this account, and put it into the audit trail first."""
-    told = await live_sessions(call.plane.feed)
+    told = await live_sessions(call.plane.feed, account=account, session=str(session))
     if not isinstance(told, Success):
         return call.problem(SERVER_AWAY)
     if not any(each.session == session and each.account == account for each in value_of(told)):
