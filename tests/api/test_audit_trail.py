@@ -207,7 +207,7 @@ async def test_two_that_sign_the_same_database_make_one_line_of_checkpoints(stor
     out = await export(tmp_path, "--database", f"sqlite:{tmp_path / 'control.db'}")
     both = [flag for key in keys for flag in ("--key", str(key))]
     assert await command("verify", out, *both) == 0
-    assert await command("verify", out, *both[:2]) == 7
+    assert await command("verify", out, *both[:2]) == 8
 
 
 @pytest.mark.shows("AUDIT-CLI-001", "AUDIT-CLI-002")
@@ -228,7 +228,7 @@ async def test_an_export_is_verified_with_the_key_that_the_other_command_shows(
     assert "the one that the file names" not in words
     assert await command("verify", out) == 0
     assert "the one that the file names" in capsys.readouterr().out
-    assert await command("verify", out, "--key", "00" * 32) == 7
+    assert await command("verify", out, "--key", "00" * 32) == 8
     assert "not one of those given with --key" in capsys.readouterr().out
 
 
@@ -255,7 +255,7 @@ async def test_a_database_that_was_cut_back_is_found_by_what_the_state_directory
     tamper(tmp_path, "DELETE FROM audit WHERE number > 4", "DELETE FROM checkpoints")
     out = await export(tmp_path)
     assert "tampered with: the entries 5 to 6 are gone" in capsys.readouterr().err
-    assert await command("verify", out) == 7
+    assert await command("verify", out) == 8
     assert "line 6: entries 5 to 6 are missing" in capsys.readouterr().out
 
 
@@ -278,7 +278,7 @@ async def test_a_rewritten_chain_is_found_between_two_checkpoints(
         tamper(tmp_path, row, cells=(entry.facts.subject, entry.previous, entry.digest, entry.number))
     out = await export(tmp_path)
     capsys.readouterr()
-    assert await command("verify", out) == 7
+    assert await command("verify", out) == 8
     assert "entries between 4 and 6 were rewritten" in capsys.readouterr().out
 
 
@@ -297,7 +297,7 @@ async def test_a_database_that_goes_away_leaves_an_export_without_a_seal(
     assert [isinstance(block, Success) for block in seen] == [True, True, False]
     written = tmp_path / "half"
     written.write_bytes(b"".join(value_of(block) for block in seen if isinstance(block, Success)))
-    assert await command("verify", written) == 7
+    assert await command("verify", written) == 8
 
 
 @pytest.mark.shows("AUDIT-CLI-001", "AUDIT-CLI-002")

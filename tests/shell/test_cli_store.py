@@ -122,7 +122,7 @@ def test_a_name_is_one_accounts_until_it_is_released(shell: Shell) -> None:
     done(shell("account", "create", "bob"))
     assert done(shell("name", "reserve", "Shop", "--account", "ann", "--note", "the web shop")) == "reserved for ann\n"
     code, _, err = shell("name", "reserve", "shop", "--account", "bob")
-    assert (code, "There is a name `shop` already" in err) == (ExitCode.USAGE, True)
+    assert (code, "The name `shop` is there already" in err) == (ExitCode.USAGE, True)
     code, _, err = shell("token", "mint", "--name", "shop", "--account", "bob")
     assert (code, "reserved by another account" in err) == (ExitCode.USAGE, True)
     head, row = done(shell("name", "list")).splitlines()

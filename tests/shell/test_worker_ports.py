@@ -9,8 +9,9 @@ import os
 import signal
 import socket
 from contextlib import AsyncExitStack
+from itertools import permutations
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import pytest
 from tests.shell.test_raw_endpoints import calling, code_of, echo, free_ports, until_refused
@@ -19,12 +20,18 @@ from tests.support.shell_local import serving
 from tests.support.shell_world import LOOPBACK, PATIENCE
 
 from tunnel.agent.end import PortDenied
+from tunnel.core.base.ids import Label
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure
+from tunnel.core.cluster.messages import WorkerId
+from tunnel.core.cluster.replica import PortOver, PortServed, Replica
+from tunnel.core.route.table import RouteTable
 from tunnel.core.token.token import EndpointKind
 from tunnel.drive.parcels import ParcelReader, ParcelSender, parcel_pair
 from tunnel.observe.events import AgentReady, ConnectionDone, NameGranted, Reloaded, WorkerEnded, WorkerStarted
 from tunnel.server.settings import PortRange
+from tunnel.server.tcp_ports import PortListeners
+from tunnel.server.worker_ports import WorkerPorts
 
 pytestmark = pytest.mark.anyio
 
@@ -192,3 +199,50 @@ async def test_a_parcel_to_one_that_is_gone_ends_the_way() -> None:
     sender.send(1, [])
     assert ours.fileno() < 0
     sender.abort_session()
+
+
+class Doors:
+    """Where a worker would accept: what it was told to open, in order."""
+
+    def __init__(self) -> None:
+        self.opened: dict[int, Label] = {}
+
+    def __contains__(self, number: object) -> bool:
+        return number in self.opened
+
+    def open(self, number: int, sockets: list[socket.socket], name: Label) -> None:
+        """Visitors come in at these, and are of this name."""
+        assert number not in self.opened
+        self.opened[number] = name
+        for each in sockets:
+            each.close()
+
+    def close(self, number: int) -> None:
+        """Nobody comes in any more."""
+        del self.opened[number]
+
+    def stop(self) -> None:
+        """Nobody, anywhere."""
+        self.opened.clear()
+
+
+@pytest.mark.shows("WORK-PORT-006")
+@pytest.mark.parametrize("order", list(permutations(["sockets", "lease", "serve"])))
+async def test_a_worker_lets_visitors_in_once_it_has_all_three_whichever_comes_last(order: tuple[str, ...]) -> None:
+    ours, theirs = parcel_pair()
+    limits = Limits()
+    ports = WorkerPorts(Replica(RouteTable(limits), WorkerId(1)), theirs)
+    doors = Doors()
+    for step in order:
+        assert doors.opened == {}
+        if step == "sockets":
+            ports.on_parcel(7, [socket.socket()])
+        elif step == "lease":
+            ports.on_served(PortServed(7, 20_000, Label("demo")))
+        else:
+            ports.serve(cast("PortListeners", doors))
+    assert doors.opened == {7: "demo"}
+    ports.on_over(PortOver(7))
+    assert doors.opened == {}
+    ports.leave()
+    ours.close()

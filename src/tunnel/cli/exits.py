@@ -27,7 +27,7 @@ class ExitCode(IntEnum):
     NETWORK = 5
     INTERNAL = 6
     LAPSED = 7
-    TAMPERED = 7
+    TAMPERED = 8
     CUT_OFF = 130
 
 
@@ -42,7 +42,7 @@ exit codes:
        reached or used, or the server cannot be trusted
   6    internal: a defect of this program; please report it
   7    of http, tcp, tls: the time of the exposure is over
-  7    of audit verify: tampered with, the export is not what was written
+  8    of audit verify: tampered with, the export is not what was written
   130  cut off by a second Ctrl-C or SIGTERM
 """
 

@@ -80,7 +80,7 @@ def service_unit(service: Service) -> str:
     lines += [
         "Restart=on-failure",
         "RestartSec=1",
-        "RestartPreventExitStatus=2 3 4",
+        "RestartPreventExitStatus=2 3 4 7",
         "WatchdogSec=30",
         f"TimeoutStopSec={service.stop_seconds:g}",
         "LimitNOFILE=65536",

@@ -75,7 +75,7 @@ def describe(error: StoreError) -> str:
         case NotFound(kind=kind, seen=seen):
             return f"There is no {kind} `{seen}`."
         case AlreadyExists(kind=kind, seen=seen):
-            return f"There is a {kind} `{seen}` already; choose another, or change that one."
+            return f"The {kind} `{seen}` is there already; choose another, or change that one."
         case Conflict(kind=kind, seen=seen, why=why):
             return f"The {kind} `{seen}` does not allow it: {why.replace('-', ' ')}."
         case QuotaExceeded(kind=kind, limit=limit):
