@@ -282,6 +282,27 @@ async def test_a_rewritten_chain_is_found_between_two_checkpoints(
     assert "entries between 4 and 6 were rewritten" in capsys.readouterr().out
 
 
+@pytest.mark.shows("AUDIT-VERIFY-003", "AUDIT-CLI-003")
+async def test_a_chain_that_was_rewritten_whole_without_its_checkpoints_is_found_by_the_one_that_is_kept(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await add(store, 6)
+    assert await signed(await opened(store, tmp_path), NOW) is not None
+    told = await store.audit_range(5, 6, 9)
+    assert isinstance(told, Success)
+    fifth, sixth = value_of(told)
+    forged = next_entry(ChainHead(4, fifth.previous), dataclasses.replace(fifth.facts, subject="somebody else"))
+    after = next_entry(forged.head, sixth.facts)
+    row = "UPDATE audit SET subject = ?, previous = ?, digest = ? WHERE number = ?"
+    for entry in (forged, after):
+        tamper(tmp_path, row, cells=(entry.facts.subject, entry.previous, entry.digest, entry.number))
+    tamper(tmp_path, "DELETE FROM checkpoints")
+    out = await export(tmp_path)
+    capsys.readouterr()
+    assert await command("verify", out) == 7
+    assert "entries between 1 and 6 were rewritten" in capsys.readouterr().out
+
+
 @pytest.mark.shows("AUDIT-CLI-003")
 async def test_a_database_that_goes_away_leaves_an_export_without_a_seal(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

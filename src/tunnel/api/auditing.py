@@ -89,6 +89,9 @@ class Export:
             point = points.pop(entry.number, None)
             if point is not None:
                 lines.append(point)
+            if self._kept is not None and self._kept.number == entry.number and self._kept != point:
+                # The database lost it, or has another in its place: whoever did that may have rewritten the chain.
+                lines.append(self._kept)
         # One whose entry is gone stays in the file, and is found to have none.
         lines.extend(points.values())
         self.entries += len(entries)
