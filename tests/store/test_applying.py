@@ -122,6 +122,8 @@ async def test_every_kind_of_record_is_applied_and_the_files_are_deleted(store: 
         1 << 40,
         2,
     )
+    assert await store.journal_position(JOURNAL) == Success(len(RECORDS)), "whoever has it in hand doubles nothing"
+    assert await store.forget_journal(JOURNAL, UnixSeconds(AT + 100_000)) == Success(None)
     assert await store.journal_position(JOURNAL) == Success(0), "a journal that is gone is forgotten"
 
 
@@ -213,10 +215,10 @@ class Mortal:
         self._fate.step()
         return await self._store.journal_position(journal)
 
-    async def forget_journal(self, journal: JournalId) -> Told[None]:
+    async def forget_journal(self, journal: JournalId, now: UnixSeconds) -> Told[None]:
         """Likewise."""
         self._fate.step()
-        done = await self._store.forget_journal(journal)
+        done = await self._store.forget_journal(journal, now)
         self._fate.step()
         return done
 
@@ -304,9 +306,9 @@ class Forgetful:
         """As it is."""
         return await self._store.journal_position(journal)
 
-    async def forget_journal(self, journal: JournalId) -> Told[None]:
+    async def forget_journal(self, journal: JournalId, now: UnixSeconds) -> Told[None]:
         """As it is."""
-        return await self._store.forget_journal(journal)
+        return await self._store.forget_journal(journal, now)
 
 
 @pytest.mark.shows("JRNL-APPLY-002")
@@ -323,6 +325,33 @@ async def test_answers_that_are_lost_double_nothing(
         assert tries < 100
     assert tries > 5
     assert await counted_in(store) == counted_of(everything)
+
+
+@final
+class Slow:
+    """A store whose user is overtaken: before its first records arrive, another has applied and removed everything."""
+
+    def __init__(self, store: Store, place: Path) -> None:
+        self._store = store
+        self._place = place
+        self.journal_position = store.journal_position
+        self.forget_journal = store.forget_journal
+
+    async def apply_journal(
+        self, journal: JournalId, first: int, records: Sequence[Record], act: Act, now: UnixSeconds
+    ) -> Told[int]:
+        """As the store, too late."""
+        assert await applied(self._store, self._place) == Success(None)
+        return await self._store.apply_journal(journal, first, records, act, now)
+
+
+@pytest.mark.shows("JRNL-APPLY-002", "STORE-JOURNAL-001")
+async def test_of_two_appliers_the_one_that_is_overtaken_doubles_nothing(store: Store, tmp_path: Path) -> None:
+    place = tmp_path / "journals"
+    everything = three_journals(place)
+    await applied(Slow(store, place), place)
+    assert await counted_in(store) == counted_of(everything)
+    assert [path.name for path in place.iterdir()] == ["not a journal"]
 
 
 @pytest.mark.shows("JRNL-APPLY-003")

@@ -154,12 +154,14 @@ async def test_a_journal_sent_in_pieces_and_again_is_applied_once(store: Store, 
 
 
 @pytest.mark.shows("STORE-JOURNAL-001")
-async def test_journals_are_apart_and_one_that_is_forgotten_begins_anew(store: Store) -> None:
+async def test_journals_are_apart_and_one_that_is_forgotten_is_known_for_a_day(store: Store) -> None:
     other = JournalId(b"k" * 16)
     given(await store.apply_journal(JOURNAL, 1, RECORDS, ACT, NOW))
     given(await store.apply_journal(other, 1, RECORDS[:1], ACT, NOW))
-    given(await store.forget_journal(JOURNAL))
-    given(await store.forget_journal(JOURNAL))
+    given(await store.forget_journal(JOURNAL, NOW))
+    given(await store.forget_journal(JOURNAL, UnixSeconds(NOW + 86_399)))
+    assert given(await store.apply_journal(JOURNAL, 1, RECORDS, ACT, NOW)) == len(RECORDS), "somebody had it in hand"
+    given(await store.forget_journal(JOURNAL, UnixSeconds(NOW + 86_400)))
     assert given(await store.journal_position(JOURNAL)) == 0
     assert given(await store.journal_position(other)) == 1
     assert given(await store.usage_month(account_id(1), NOW)).requests == 2

@@ -161,7 +161,7 @@ class Applier:
 
     async def _remove(self, reader: JournalReader) -> Outcome[None, Trouble]:
         """Nothing is left of a dead journal but its folder, which goes last: until then a kill changes nothing."""
-        forgotten = await self._store.forget_journal(reader.journal)
+        forgotten = await self._store.forget_journal(reader.journal, self._clock.unix())
         if not isinstance(forgotten, Success):
             return forgotten
         self._positions.pop(reader.journal, None)

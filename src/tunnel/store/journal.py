@@ -30,6 +30,8 @@ from tunnel.store.rows import number_of
 
 _NAME_CHARS_MAX: Final = 63
 """As a label. Nothing that a damaged journal says may keep the rest of it from being applied."""
+_FORGOTTEN_SECONDS: Final = 86_400
+"""For so long the position of a journal that is gone is kept: another control process may still have it in hand."""
 
 
 class Journals(Part):
@@ -67,11 +69,17 @@ class Journals(Part):
 
         return await self._driver.read(work)
 
-    async def forget_journal(self, journal: JournalId) -> Told[None]:
-        """The journal's files are gone, so its position is of no more use. Success also when there is none."""
+    async def forget_journal(self, journal: JournalId, now: UnixSeconds) -> Told[None]:
+        """The journal's files are gone; its position goes in a day. Success also when there is none.
+
+        Until then whoever still has records of it in hand, or finds its files again after the power was cut, adds
+        nothing twice.
+        """
 
         async def work(tx: Transaction) -> Told[None]:
-            await tx.rows("DELETE FROM journals WHERE journal = ?", journal)
+            # Below zero: minus the moment at which it was forgotten.
+            await tx.rows("UPDATE journals SET applied = ? WHERE journal = ? AND applied >= 0", -now, journal)
+            await tx.rows("DELETE FROM journals WHERE applied < 0 AND applied >= ?", _FORGOTTEN_SECONDS - now)
             return Success(None)
 
         return await self._driver.write(work)

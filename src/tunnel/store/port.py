@@ -225,8 +225,8 @@ class JournalStore(Protocol):
     async def journal_position(self, journal: JournalId) -> Told[int]:
         """The number of the last record that was applied; 0 when none was."""
 
-    async def forget_journal(self, journal: JournalId) -> Told[None]:
-        """The journal's files are gone, so its position is of no more use. Success also when there is none."""
+    async def forget_journal(self, journal: JournalId, now: UnixSeconds) -> Told[None]:
+        """The journal's files are gone; its position goes in a day. Success also when there is none."""
 
 
 class SessionStore(Protocol):
