@@ -24,6 +24,7 @@ from tunnel.core.journal.frames import HEAD_BYTES, frame_bytes, read_frames
 from tunnel.core.journal.records import Noted, Numbered, ServerNote, ServerNoted
 from tunnel.drive import segments
 from tunnel.drive.journal import JournalWriter
+from tunnel.drive.journals import is_dead, journals_in
 from tunnel.drive.segments import CannotWrite, JournalFull, SegmentError, SegmentWriter, Stored, bytes_in, describe
 
 pytestmark = pytest.mark.anyio
@@ -251,6 +252,39 @@ def test_the_lock_says_whether_the_process_of_a_journal_lives(tmp_path: Path) ->
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     other.close()
     assert [item.record for item in numbered_in(tmp_path / JOURNAL.hex())] == [said(1)]
+
+
+@pytest.mark.shows("JRNL-WRITE-004")
+def test_a_folder_that_is_cleared_away_while_it_is_made_is_made_again_with_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The applier takes what it sees for dead in the moment before the writer has its lock."""
+    unborn, frame = tmp_path / f"{JOURNAL.hex()}.new", frame_bytes(JOURNAL, 1, said(1))
+    unborn.mkdir()
+    writer = SegmentWriter(tmp_path, JOURNAL, ROOM)
+    with (unborn / segments.LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert isinstance(writer.write(frame, 1), Failure)
+        shutil.rmtree(unborn)
+    assert isinstance(writer.write(frame, 1), Success)
+    assert not is_dead(writer.place)
+    writer.close()
+    shutil.rmtree(writer.place)
+    real, left = fcntl.flock, [1]
+
+    def cleared_before(file: int, how: int) -> None:
+        if left:
+            left.pop()
+            assert journals_in(tmp_path) == Success([])
+        real(file, how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", cleared_before)
+        assert isinstance(writer.write(frame, 1), Failure)
+    assert isinstance(writer.write(frame, 1), Success)
+    assert not is_dead(writer.place)
+    writer.close()
+    assert is_dead(writer.place)
 
 
 @pytest.mark.shows("JRNL-WRITE-001", "JRNL-WRITE-005")

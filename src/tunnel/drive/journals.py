@@ -55,8 +55,8 @@ def journals_in(place: Path) -> Outcome[list[Path], CannotRead]:
     except OSError as cause:
         return Failure(CannotRead(place, cause.strerror or str(cause)))
     for path in found:
-        if path.name.endswith(UNBORN) and _JOURNAL.fullmatch(path.stem) and is_dead(path):
-            shutil.rmtree(path, ignore_errors=True)
+        if path.name.endswith(UNBORN) and _JOURNAL.fullmatch(path.stem):
+            _clear(path)
     return Success([path for path in found if _JOURNAL.fullmatch(path.name)])
 
 
@@ -73,6 +73,22 @@ def is_dead(folder: Path) -> bool:
     finally:
         os.close(lock)
     return True
+
+
+def _clear(unborn: Path) -> None:
+    """Remove what died before it was a journal, under its lock: who is about to take that finds the file gone."""
+    try:
+        lock = os.open(unborn / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        with suppress(OSError):
+            unborn.rmdir()
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(unborn, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 @final

@@ -150,9 +150,12 @@ class SegmentWriter:
         self._journals.mkdir(mode=0o700, parents=True, exist_ok=True)
         unborn = self._journals / f"{self._journal.hex()}{UNBORN}"
         unborn.mkdir(mode=0o700, exist_ok=True)
-        if self._lock < 0:
-            self._lock = os.open(unborn / LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        if self._lock >= 0:  # of a try that failed; its file may be gone
+            os.close(self._lock)
+            self._lock = -1
+        self._lock = os.open(unborn / LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        (unborn / LOCK).stat()  # cleared away between the two: nobody would see that we live
         unborn.rename(self.place)
         self._is_born = True
 
