@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.support.store_world import ACT, NOW, Place, account, account_id, give
 
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.store.driver import Driver, Transaction
-from tunnel.store.errors import StoreUnavailable, Told
+from tunnel.store.errors import StoreError, StoreUnavailable, Told
 from tunnel.store.migrating import (
     Applied,
     ChangedMigration,
@@ -26,6 +27,8 @@ from tunnel.store.migrating import (
     pending,
 )
 from tunnel.store.open import driver_of, open_store
+from tunnel.store.sql import Prepared
+from tunnel.store.sqlite import SqliteDriver
 
 pytestmark = pytest.mark.anyio
 
@@ -180,3 +183,27 @@ def _postgres_columns(url: str) -> set[tuple[str, str, str, bool]]:
             "WHERE table_schema = 'public' AND table_name <> 'migrations'"
         ).fetchall()
     return {(str(row[0]), str(row[1]), str(row[2]), bool(row[3])) for row in rows}
+
+
+@pytest.mark.shows("STORE-AWAY-001")
+async def test_calls_that_meet_a_locked_database_at_the_start_wait_together_and_not_in_turn(tmp_path: Path) -> None:
+    file, told = tmp_path / "control.db", list[StoreError]()
+    prepared = Prepared(SqliteDriver(file, busy_seconds=0.3), (FIRST,), NOW)
+
+    async def call() -> None:
+        told.append(refused(await prepared.read(one)))
+
+    async def one(tx: Transaction) -> Told[int]:
+        return Success(len(await tx.rows("SELECT 1")))
+
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("BEGIN IMMEDIATE")
+        with anyio.fail_after(3):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(40):
+                    tasks.start_soon(call)
+    assert len(told) == 40
+    assert all(isinstance(error, StoreUnavailable) for error in told)
+    assert given(await prepared.read(one)) == 1
+    await prepared.close()

@@ -38,6 +38,9 @@ class Prepared:
         self._now: Final = now
         self._turn: Final = anyio.Lock()
         self._is_ready = False
+        self._tries = 0
+        self._told: Told[Outcome[None, MigrationError]] = Success(Success(None))
+        """What the last try came to."""
 
     @property
     def kind(self) -> str:
@@ -48,15 +51,13 @@ class Prepared:
         """Success once the database has all migrations; it is asked only until then."""
         if self._is_ready:
             return Success(Success(None))
+        tries = self._tries
         async with self._turn:
-            step = await migrate(self._driver, self._known, self._now)
-        if not isinstance(step, Success):
-            return step
-        made = value_of(step)
-        if not isinstance(made, Success):
-            return Success(made)
-        self._is_ready = True
-        return Success(Success(None))
+            if self._tries == tries:
+                self._told = await self._prepared()
+                self._tries += 1
+            # Else somebody tried while we waited; to try again, each in its turn, would take for ever.
+            return self._told
 
     async def read(self, work: Work[T]) -> Told[T]:
         """As the driver's, once it is prepared."""
@@ -75,6 +76,16 @@ class Prepared:
     async def close(self) -> None:
         """As the driver's."""
         await self._driver.close()
+
+    async def _prepared(self) -> Told[Outcome[None, MigrationError]]:
+        step = await migrate(self._driver, self._known, self._now)
+        if not isinstance(step, Success):
+            return step
+        made = value_of(step)
+        if not isinstance(made, Success):
+            return Success(made)
+        self._is_ready = True
+        return Success(Success(None))
 
     async def _problem(self) -> StoreUnavailable | None:
         prepared = await self.prepare()
