@@ -6,6 +6,7 @@ One process and two workers answer alike. Commands of the operator are run as pr
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -223,6 +224,36 @@ async def test_one_who_does_not_read_is_told_how_much_it_missed() -> None:
     assert taken == [*range(NEWS_MAX), {"left_out": 7}]
     subscription.put("1")
     assert await subscription.next() == "1"
+
+
+@pytest.mark.shows("GATE-FEED-005")
+async def test_one_who_asks_for_news_and_hangs_up_at_once_is_forgotten(tmp_path: Path) -> None:
+    class Newsroom:
+        def __init__(self) -> None:
+            self.begun = 0
+            self.listening: set[Subscription] = set()
+
+        async def answer(self, question: str, facts: Facts) -> Answer:
+            return {"ok": True}
+
+        def subscribe(self) -> Subscription:
+            subscription = Subscription()
+            self.begun += 1
+            self.listening.add(subscription)
+            return subscription
+
+        def unsubscribe(self, subscription: Subscription) -> None:
+            self.listening.discard(subscription)
+
+    room = Newsroom()
+    async with feeding(tmp_path, FEED, room) as fed:
+        assert isinstance(fed, Success)
+        for _ in range(3):
+            with socket.socket(socket.AF_UNIX) as hasty:
+                hasty.connect(str(tmp_path / FEED))
+                hasty.sendall(b'{"ask": "events"}\n')
+        await until(lambda: room.begun == 3)
+    assert room.listening == set()
 
 
 @pytest.mark.shows("GATE-FEED-001")

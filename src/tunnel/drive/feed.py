@@ -116,18 +116,25 @@ class _Desk:
         subscription = self._answerer.subscribe()
         try:
             await _tell(writer, json.dumps({"ok": True}))
-            gone = asyncio.ensure_future(reader.read(1))
-            while not gone.done():
-                piece = asyncio.ensure_future(subscription.next())
-                try:
-                    await asyncio.wait([gone, piece], return_when=asyncio.FIRST_COMPLETED)
-                    if piece.done():
-                        await _tell(writer, piece.result())
-                finally:
-                    piece.cancel()
+            await _pass_on(subscription, reader, writer)
         finally:
-            gone.cancel()
             self._answerer.unsubscribe(subscription)
+
+
+async def _pass_on(subscription: Subscription, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """News as they come, until the other side says anything or hangs up."""
+    gone = asyncio.ensure_future(reader.read(1))
+    try:
+        while not gone.done():
+            piece = asyncio.ensure_future(subscription.next())
+            try:
+                await asyncio.wait([gone, piece], return_when=asyncio.FIRST_COMPLETED)
+                if piece.done():
+                    await _tell(writer, piece.result())
+            finally:
+                piece.cancel()
+    finally:
+        gone.cancel()
 
 
 async def _tell(writer: asyncio.StreamWriter, line: str) -> None:
