@@ -57,12 +57,13 @@ class SharedLimits:
                     told = Use(name, use.requests, use.count, use.running)
                     hub.door.learn_of_endpoint(worker, told, name, policy, now)
                 case UseKind.TOKEN:
-                    hub.streams_elsewhere.setdefault(TokenId(use.key), {})[worker] = use.running
+                    self._note_streams(TokenId(use.key), worker, use.running)
 
     def on_worker(self) -> None:
         """One more worker, which has not heard what runs here."""
         self._hub.door.tell_running()
-        self._told = {}
+        # None of these counts was told to all; those that are over meanwhile must still be told to be.
+        self._told = dict.fromkeys(self._told, -1)
 
     def forget(self, worker: int) -> None:
         """A worker is gone, and with it what ran there."""
@@ -71,6 +72,17 @@ class SharedLimits:
             counts.pop(worker, None)
             if not any(counts.values()):
                 del self._hub.streams_elsewhere[token]
+
+    def _note_streams(self, token: TokenId, worker: int, running: int) -> None:
+        """Tokens come and go without end, as their holders make new ones: of those that are not used nothing is kept."""
+        elsewhere = self._hub.streams_elsewhere
+        counts = elsewhere.setdefault(token, {})
+        if running:
+            counts[worker] = running
+        else:
+            counts.pop(worker, None)
+        if not counts:
+            del elsewhere[token]
 
     def _streams(self) -> list[Used]:
         counts = self._hub.streams_here()
