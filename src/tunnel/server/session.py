@@ -11,7 +11,7 @@ from tunnel.core.directory.directory import Directory
 from tunnel.core.directory.errors import describe as describe_refusal
 from tunnel.core.link.errors import describe as describe_link
 from tunnel.core.link.errors import refusal_code, token_refusal_code
-from tunnel.core.link.messages import Expose, Health, Hello, RefusalCode, Withdraw
+from tunnel.core.link.messages import DenialCode, Expose, Health, Hello, RefusalCode, Withdraw
 from tunnel.core.link.preface import StreamPreface, encode_preface
 from tunnel.core.link.server_side import ServerConversation, ServerEvent
 from tunnel.core.mux.errors import StreamLimitReached
@@ -151,7 +151,8 @@ class AgentSession:
     def open_for(self, lease: Lease, preface: StreamPreface, handler: StreamHandler) -> Outcome[VisitorStream, Problem]:
         """A stream for one visitor: authorised here and now, from the token that this session was opened with."""
         token = self.token
-        if token is None or not self._hub.table.is_current(lease) or lease.session != self._id:
+        if token is None or not self._hub.table.is_current(lease) or self._leases.get(lease.endpoint) is not lease:
+            # The second: what we gave up is in a worker's table until its supervisor has said so, too.
             return Failure(AGENT_OFFLINE)
         allowed = permits(token, lease.kind, lease.name, self._hub.clock.unix())
         if not isinstance(allowed, Success):
@@ -283,6 +284,11 @@ class AgentSession:
 
     def on_granted(self, lease: Lease, now: Instant) -> bool:
         """The endpoint has its name; False when it cannot have its port, or the agent does not want it any more."""
+        held = may_hold(self._hub.directory, lease.token, lease.name)
+        if not isinstance(held, Success):
+            # Told while the grant waited for others to cut what was before: who was judged then did not hold it yet.
+            self.on_denied(lease.endpoint, Denial(DenialCode.NAME_TAKEN, describe_refusal(error_of(held))))
+            return False
         opened = self._port_for(lease)
         if not isinstance(opened, Success):
             self.on_denied(lease.endpoint, error_of(opened))
