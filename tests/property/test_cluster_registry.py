@@ -339,6 +339,22 @@ def test_a_withdrawn_name_is_forgotten_everywhere_and_only_by_its_holder() -> No
     assert two.table.find(DEMO, cluster.now) is None
 
 
+@pytest.mark.shows("TOKEN-EXPOSE-002")
+def test_a_name_whose_time_is_over_is_remembered_as_that_where_its_agent_is() -> None:
+    cluster, one, two = pair()
+    agent = joined(cluster, one, 1)
+    lease = agent.granted[EndpointId(1)]
+    lease.has_lapsed = True
+    cluster.give_up(agent, lease)
+    one.table.note_lapsed(lease, cluster.now)
+    assert isinstance(one.table.find(DEMO, cluster.now), Lease)
+    cluster.settle()
+    gone = one.table.find(DEMO, cluster.now)
+    assert isinstance(gone, Offline)
+    assert gone.has_lapsed
+    assert two.table.find(DEMO, cluster.now) is None
+
+
 def test_a_worker_that_cannot_be_reached_hides_its_leases_until_it_can() -> None:
     cluster, one, two = pair()
     joined(cluster, one, 1)

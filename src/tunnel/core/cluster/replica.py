@@ -298,6 +298,8 @@ class Replica:
                 self._moved.pop(epoch, None)
         if word.end is LeaseEnd.OFFLINE:
             self._table.note_offline(lease.name, lease.account, now, lease.kind)
+        elif lease.has_lapsed:
+            self._table.note_lapsed(lease, now)
         events.append(LeaseOver(lease, worker, word.end))
 
     def _leave_port(self, epoch: Epoch, events: list[ReplicaEvent]) -> None:
