@@ -1,4 +1,4 @@
-"""Streams of tokens, as workers tell each other of them: nothing stays counted that is over, and nothing is kept of it."""
+"""Streams of tokens, as workers tell each other of them: nothing that is over stays counted or kept."""
 
 import asyncio
 from typing import cast

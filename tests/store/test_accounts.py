@@ -182,3 +182,7 @@ async def test_revocations_are_told_until_the_token_would_have_expired(store: St
     assert given(await store.directory_facts(UnixSeconds(NOW + 10))).revoked == (step,)
     assert given(await store.directory_facts(UnixSeconds(NOW + 20))).revoked == ()
     assert (await actions(store)).count("token.revoke-step") == 1
+    longer = dataclasses.replace(step, expiry=UnixSeconds(NOW + 30))
+    assert given(await store.revoke_step(longer, ACT, NOW)) == longer
+    assert given(await store.revoke_step(step, ACT, NOW)) == step
+    assert given(await store.directory_facts(UnixSeconds(NOW + 20))).revoked == (longer,)

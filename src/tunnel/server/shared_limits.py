@@ -74,7 +74,7 @@ class SharedLimits:
                 del self._hub.streams_elsewhere[token]
 
     def _note_streams(self, token: TokenId, worker: int, running: int) -> None:
-        """Tokens come and go without end, as their holders make new ones: of those that are not used nothing is kept."""
+        """Tokens come and go without end, as their holders make new ones: of the unused nothing is kept."""
         elsewhere = self._hub.streams_elsewhere
         counts = elsewhere.setdefault(token, {})
         if running:

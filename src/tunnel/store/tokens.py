@@ -103,10 +103,11 @@ class Tokens(Part):
 
 
 async def _revoke(tx: Transaction, what: Revocation) -> bool:
-    """Whether it was not revoked before."""
+    """Whether it was not revoked before, or not for so long: it is remembered until the latest end that was said."""
     made = await tx.rows(
         "INSERT INTO revocations (token, account, revoked, expiry) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO NOTHING RETURNING expiry",
+        "ON CONFLICT (token) DO UPDATE SET expiry = excluded.expiry WHERE excluded.expiry > revocations.expiry "
+        "RETURNING expiry",
         what.token,
         what.account,
         what.revoked,
