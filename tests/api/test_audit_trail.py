@@ -299,7 +299,7 @@ async def test_a_chain_that_was_rewritten_whole_without_its_checkpoints_is_found
     tamper(tmp_path, "DELETE FROM checkpoints")
     out = await export(tmp_path)
     capsys.readouterr()
-    assert await command("verify", out) == 7
+    assert await command("verify", out) == 8
     assert "entries between 1 and 6 were rewritten" in capsys.readouterr().out
 
 

@@ -59,7 +59,8 @@ class Tab:
             self.troubles.append(message.text)
 
     def _on_failed(self, request: Request) -> None:
-        if "/live?" not in request.url:
+        # Chromium says ERR_ABORTED of what the reader left behind by going to the next page.
+        if "/live?" not in request.url and request.failure != "net::ERR_ABORTED":
             self.troubles.append(f"{request.url}: {request.failure}")
 
     def sign_in(self, role: str) -> "Tab":
