@@ -160,6 +160,8 @@ async def test_without_a_server_commands_say_so(tmp_path: Path, capsys: pytest.C
     assert "nobody answers for `demo` now; it is reserved by nobody" in told
     await until(lambda: not list(tmp_path.iterdir()))
     assert "no server runs" in await operator.says("sessions", code=5)
+    nowhere = ("--database", "postgresql://nobody@127.0.0.1:1/nothing")
+    assert "the database cannot be used now" in await operator.says("who-holds", "demo", *nowhere, code=5)
     await operator.says("who-holds", "No such name!", code=2)
     await operator.says("sessions", "--kick", "x", code=2)
 

@@ -20,6 +20,7 @@ from tunnel.core.route.name import label_of
 from tunnel.core.token.moments import count_text, duration_text, moment_text
 from tunnel.core.token.token import AccountId
 from tunnel.drive.feed import Answer, FeedClient
+from tunnel.store.errors import NotFound
 from tunnel.store.open import DATABASE_FILE, open_store
 from tunnel.store.port import Store
 
@@ -52,6 +53,9 @@ async def _who_holds(command: WhoHoldsCommand, name: Label, database: str) -> Ex
     store = await _store(database, state, now)
     try:
         told = value_of(asked) if isinstance(asked, Success) else await _remembered(store, name)
+        if told is None:
+            say("tunnel: no server answers on this state directory, and the database cannot be used now")
+            return ExitCode.NETWORK
         if not isinstance(asked, Success):
             say(f"tunnel: {printable(error_of(asked))}; this is what the database last heard")
         accounts = {key: await _account_name(store, key) for key in _accounts_in(told)}
@@ -173,11 +177,13 @@ async def _store(database: str, state: Path, now: UnixSeconds) -> Store | None:
     return value_of(opened) if isinstance(opened, Success) else None
 
 
-async def _remembered(store: Store | None, name: Label) -> Answer:
-    """What the database last heard of a name."""
+async def _remembered(store: Store | None, name: Label) -> Answer | None:
+    """What the database last heard of a name; None when it cannot be asked."""
     if store is None:
         return {}
     leases, owner = await store.leases_of(name), await store.name_holder(name)
+    if not isinstance(leases, Success) or not (isinstance(owner, Success) or isinstance(error_of(owner), NotFound)):
+        return None
     items = [
         {
             "account": lease.account.hex(),
@@ -189,7 +195,7 @@ async def _remembered(store: Store | None, name: Label) -> Answer:
             "heartbeat": lease.heartbeat,
             "lapses": lease.lapses,
         }
-        for lease in (value_of(leases) if isinstance(leases, Success) else ())
+        for lease in value_of(leases)
     ]
     return {
         "name": name,
