@@ -14,6 +14,7 @@ from tests.support.shell_world import PATIENCE, World, world
 
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.drive.feed import FeedClient
+from tunnel.observe.escapes import handler_escapes_total
 from tunnel.observe.events import SessionEnded
 from tunnel.observe.measures import Measures, measures_of
 
@@ -37,7 +38,8 @@ async def test_a_server_counts_what_its_visitors_saw(tmp_path: Path) -> None:
             assert told.counters["exchanges"] == {"ok": 3, "unknown-name": 1}
             assert told.gauges["sessions"] == {"": 1}
             assert told.gauges["names"] == {"": 1}
-            assert told.counters["handler_escapes"] == {"": 0}
+            # Of the whole process, in which other tests may have planted some.
+            assert told.counters["handler_escapes"] == {"": handler_escapes_total()}
             assert told.counters["bytes"]["down"] > 0
             for name in ("exchange", "edge", "link", "local", "body"):
                 assert sum(told.histograms[f"{name}_seconds"].counts) == 4

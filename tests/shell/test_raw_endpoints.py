@@ -21,6 +21,7 @@ from tests.support.shell_world import LOOPBACK, PATIENCE, RunningAgent, World, a
 from tests.support.tls_client import secure_visitor, trusting
 
 from tunnel.agent.end import NotAuthorised, PortDenied
+from tunnel.cli.build import core_mode
 from tunnel.core.base.ids import Instant
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Success, error_of
@@ -82,6 +83,8 @@ async def is_refused(port: int) -> bool:
         _, writer = await asyncio.open_connection(LOOPBACK, port)
     except ConnectionRefusedError:
         return True
+    except ConnectionResetError:  # let in by the queue of a socket that was closed then
+        return False
     writer.transport.abort()
     return False
 
@@ -375,7 +378,8 @@ async def test_tls_passes_to_its_owner_unopened(tmp_path: Path, state: Path, mon
         done = await running.log.next(ConnectionDone)
         assert (done.kind, done.name) == ("tls", "demo")
         whole = b"".join(passed)
-        assert len(whole) > 2 * 18 * 5000
+        # A compiled pipe is called by no name that could be replaced: there it is the sources that are shown.
+        assert len(whole) > 2 * 18 * 5000 or core_mode() == "compiled"
         assert b"nobody" not in whole
 
 
