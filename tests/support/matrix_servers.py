@@ -17,6 +17,8 @@ from tunnel.drive.address import Address
 
 SOURCES: Final = Path(__file__).parents[1] / "interop" / "servers"
 ENVIRONMENT: Final = BUILT / "servers" / "venv" / "bin"
+LOOKS: Final = 10
+"""So often in a row a server has to take a connection before it counts as there."""
 VITE: Final = BUILT / "vite" / "node_modules" / ".bin" / "vite"
 LARGE: Final = bytes(i % 251 for i in range(3_000_000))
 PATIENCE: Final = 30.0
@@ -103,14 +105,19 @@ async def local_server(name: str, site: Path) -> AsyncIterator[Address]:
 
 
 async def _accepting(port: int, process: asyncio.subprocess.Process) -> None:
-    """Return once the server takes connections; no server tells this in a way that all share."""
+    """Return once the server takes connections, and goes on to; no server tells this in a way that all share.
+
+    Vite closes its port and opens it again when it notices that the files of its configuration are new.
+    """
+    steady = 0
     async with asyncio.timeout(PATIENCE):
-        while True:
+        while steady < LOOKS:
             try:
                 _, writer = await asyncio.open_connection(LOOPBACK, port)
             except OSError:
                 assert process.returncode is None, (await process.communicate())[1].decode()
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            return
+                steady = 0
+            else:
+                writer.close()
+                steady += 1
+            await asyncio.sleep(0.05)
