@@ -100,7 +100,7 @@ async def list_sessions(call: ThisCall, account: AccountInPath) -> SessionList |
     told = await live_sessions(call.plane.feed, account=account)
     if not isinstance(told, Success):
         return call.problem(SERVER_AWAY)
-    return SessionList(items=[_session_out(each) for each in value_of(told) if each.account == account])
+    return SessionList(items=[_session_out(each) for each in value_of(told)])
 
 
 @router.get(
@@ -114,7 +114,7 @@ async def list_endpoints(call: ThisCall, account: AccountInPath) -> EndpointList
     told = await live_endpoints(call.plane.feed, account=account)
     if not isinstance(told, Success):
         return call.problem(SERVER_AWAY)
-    return EndpointList(items=[_endpoint_out(each) for each in value_of(told) if each.account == account])
+    return EndpointList(items=[_endpoint_out(each) for each in value_of(told)])
 
 
 @router.post(
@@ -146,7 +146,7 @@ async def _order(call: Call, account: str, session: int, order: str, reason: str
     told = await live_sessions(call.plane.feed, account=account, session=str(session))
     if not isinstance(told, Success):
         return call.problem(SERVER_AWAY)
-    if not any(each.session == session and each.account == account for each in value_of(told)):
+    if not value_of(told):
         return call.problem(NOT_FOUND, f"There is no session {session}.")
     said = change_text((("reason", reason),)) if reason else ""
     act, now = call.actor.act, call.now
