@@ -40,7 +40,7 @@ _ABOUT: Final = (
     "(RFC 9457) whose `code` stays. Lists come a page at a time: give `next` back as `after`."
 )
 _NOUNS: Final = (accounts, members, keys, tokens, names, sessions, usage, audit)
-_ROUTERS: Final[tuple[APIRouter, ...]] = tuple(noun.router for noun in _NOUNS)
+_ROUTERS: Final[tuple[APIRouter, ...]] = tuple(each.noun for each in _NOUNS)
 
 
 @final

@@ -1,7 +1,8 @@
 """What every handler of the API is given, and the shapes that they share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeAlias, final
+from typing import Annotated, Final, Generic, TypeAlias, TypeVar, final
 
 from fastapi import Depends, Query, Request
 from fastapi import Path as FromPath
@@ -10,10 +11,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from tunnel.api.actor import Actor, actor_of, request_id_of
 from tunnel.api.plane import Plane
 from tunnel.api.problems import NO_SUCH_PAGE, NOT_VALID, ProblemAnswer, problem_of_store
-from tunnel.api.scoped import SCOPE
 from tunnel.core.base.ids import UnixSeconds
+from tunnel.core.base.outcome import Outcome, Success, error_of, value_of
 from tunnel.core.base.problem import Problem
-from tunnel.core.control.page import PAGE_ROWS, PAGE_ROWS_MAX, Page
+from tunnel.core.control.page import PAGE_ROWS, PAGE_ROWS_MAX, Page, PageOf
 from tunnel.core.token.token import AccountId
 from tunnel.store.errors import StoreError, Unstorable
 from tunnel.store.port import Store
@@ -26,11 +27,22 @@ PLAIN: Final = r"^[^\x00-\x1f\x7f]*$"
 """No control characters, so that it can stand in a log line and a table."""
 _AFTER_CHARS_MAX: Final = 500
 
+T = TypeVar("T")
+Out = TypeVar("Out")
+Next: TypeAlias = Annotated[str | None, Field(description="Where the next page begins; null when this is the last.")]
+
 
 class Shape(BaseModel):
     """A JSON object with the fields that its class names and no other; numbers are not texts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Listing(Shape, Generic[Out]):
+    """Items of one page of a list."""
+
+    items: list[Out]
+    next: Next
 
 
 @final
@@ -53,11 +65,19 @@ class Call:
         problem, detail = problem_of_store(error)
         return ProblemAnswer(problem, detail, self.request_id)
 
-    def refused_page(self, error: StoreError) -> ProblemAnswer:
-        """Why there is no such page of a list; all that a list cannot keep of a request is its `after`."""
-        if isinstance(error, Unstorable):
-            return self.problem(NO_SUCH_PAGE)
-        return self.refused(error)
+    def answered(self, found: Outcome[T, StoreError], shown: Callable[[T], Out]) -> Out | ProblemAnswer:
+        """What the store found or did, as it is shown; or why not."""
+        return shown(value_of(found)) if isinstance(found, Success) else self.refused(error_of(found))
+
+    def listed(
+        self, found: Outcome[PageOf[T], StoreError], shown: Callable[[T], Out], shape: type[Listing[Out]]
+    ) -> Listing[Out] | ProblemAnswer:
+        """One page of a list, or why there is none; all that a list cannot keep of a request is its `after`."""
+        if not isinstance(found, Success):
+            error = error_of(found)
+            return self.problem(NO_SUCH_PAGE) if isinstance(error, Unstorable) else self.refused(error)
+        page = value_of(found)
+        return shape(items=[shown(each) for each in page.items], next=page.next)
 
     def problem(self, problem: Problem, detail: str = "") -> ProblemAnswer:
         """Any other problem."""
@@ -109,31 +129,29 @@ After: TypeAlias = Annotated[
     Query(max_length=_AFTER_CHARS_MAX, description="`next` of the page before; leave it out for the first page."),
 ]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=PAGE_ROWS_MAX, description="How many items at most.")]
-Next: TypeAlias = Annotated[str | None, Field(description="Where the next page begins; null when this is the last.")]
-LIMIT: Final = PAGE_ROWS
-
-IDEMPOTENCY: Final[dict[str, object]] = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "description": "A repeated request with the same key gets the answer of the first, and nothing is done twice.",
-    "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
-}
 
 
-def reading(scope: str) -> dict[str, object]:
-    """What the description says of a route that reads."""
-    return {SCOPE: scope, "security": [{"key": []}]}
+@final
+@dataclass(frozen=True, slots=True)
+class OfAccount:
+    """A page of a list of one account."""
+
+    account: AccountId
+    page: Page
 
 
-def writing(scope: str) -> dict[str, object]:
-    """What the description says of a route that changes something."""
-    return {**reading(scope), "parameters": [IDEMPOTENCY]}
+def _of_account(account: AccountInPath, after: After = "", limit: Limit = PAGE_ROWS) -> OfAccount:
+    return OfAccount(account_id(account), Page(after, limit))
 
 
-def page_of(after: str, limit: int) -> Page:
-    """The page that was asked for."""
+def _page(after: After = "", limit: Limit = PAGE_ROWS) -> Page:
     return Page(after, limit)
+
+
+AskedPage: TypeAlias = Annotated[OfAccount, Depends(_of_account)]
+"""Which page of an account's list is asked for."""
+ThisPage: TypeAlias = Annotated[Page, Depends(_page)]
+"""Which page of a list is asked for that no one account has."""
 
 
 def account_id(text: str) -> AccountId:

@@ -2,35 +2,29 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from tunnel.api.calls import (
-    LIMIT,
     AccountInPath,
     AccountText,
-    After,
-    Limit,
+    Listing,
     Moment,
-    Next,
     Seconds,
     Shape,
     Text,
     ThisCall,
+    ThisPage,
     account_id,
-    page_of,
-    reading,
-    writing,
 )
+from tunnel.api.nouns import CREATED, Noun
 from tunnel.api.problems import SCOPE_MISSING, ProblemAnswer
-from tunnel.api.scoped import ANY_SCOPE, ScopedRoute
+from tunnel.api.scoped import ANY_SCOPE
 from tunnel.core.base.ids import UnixSeconds
-from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.account import DEFAULT_PLAN, Account, AccountChange
 from tunnel.core.control.roles import Role, Scope
 from tunnel.core.token.token import ACCOUNT_BYTES, AccountId
 
-router = APIRouter(route_class=ScopedRoute, tags=["accounts"])
+noun = Noun("accounts")
 
 AccountName = Annotated[Text, Field(min_length=1)]
 
@@ -66,11 +60,8 @@ class AccountPatch(Shape):
     ttl_max: Seconds | None = None
 
 
-class AccountPage(Shape):
+class AccountPage(Listing[AccountOut]):
     """Accounts by name."""
-
-    items: list[AccountOut]
-    next: Next
 
 
 class KeyInUse(Shape):
@@ -82,7 +73,7 @@ class KeyInUse(Shape):
     scopes: list[Scope]
 
 
-@router.get("/me", openapi_extra=reading(ANY_SCOPE), operation_id="show_me")
+@noun.reads("/me", ANY_SCOPE, KeyInUse)
 async def show_me(call: ThisCall) -> KeyInUse:
     """Say which key this is, and what it may do."""
     actor = call.actor
@@ -91,28 +82,13 @@ async def show_me(call: ThisCall) -> KeyInUse:
     return KeyInUse(key=actor.act.key, account=account, role=actor.role, scopes=scopes)
 
 
-@router.get(
-    "/accounts",
-    response_model=AccountPage,
-    openapi_extra=reading(Scope.OPERATE.value),
-    operation_id="list_accounts",
-)
-async def list_accounts(call: ThisCall, after: After = "", limit: Limit = LIMIT) -> AccountPage | ProblemAnswer:
+@noun.reads("/accounts", Scope.OPERATE, AccountPage)
+async def list_accounts(call: ThisCall, page: ThisPage) -> Listing[AccountOut] | ProblemAnswer:
     """List all accounts."""
-    found = await call.store.accounts(page_of(after, limit))
-    if not isinstance(found, Success):
-        return call.refused_page(error_of(found))
-    page = value_of(found)
-    return AccountPage(items=[_out(each) for each in page.items], next=page.next)
+    return call.listed(await call.store.accounts(page), _out, AccountPage)
 
 
-@router.post(
-    "/accounts",
-    response_model=AccountOut,
-    status_code=201,
-    openapi_extra=writing(Scope.OPERATE.value),
-    operation_id="create_account",
-)
+@noun.writes("POST", "/accounts", Scope.OPERATE, AccountOut, CREATED)
 async def create_account(call: ThisCall, asked: AccountIn) -> AccountOut | ProblemAnswer:
     """Make an account."""
     made = Account(
@@ -125,27 +101,16 @@ async def create_account(call: ThisCall, asked: AccountIn) -> AccountOut | Probl
         ttl_max=asked.ttl_max,
     )
     created = await call.store.create_account(made, call.actor.act, call.now)
-    return _out(value_of(created)) if isinstance(created, Success) else call.refused(error_of(created))
+    return call.answered(created, _out)
 
 
-@router.get(
-    "/accounts/{account}",
-    response_model=AccountOut,
-    openapi_extra=reading(Scope.ACCOUNT_READ.value),
-    operation_id="show_account",
-)
+@noun.reads("/accounts/{account}", Scope.ACCOUNT_READ, AccountOut)
 async def show_account(call: ThisCall, account: AccountInPath) -> AccountOut | ProblemAnswer:
     """Show an account."""
-    found = await call.store.account(account_id(account))
-    return _out(value_of(found)) if isinstance(found, Success) else call.refused(error_of(found))
+    return call.answered(await call.store.account(account_id(account)), _out)
 
 
-@router.patch(
-    "/accounts/{account}",
-    response_model=AccountOut,
-    openapi_extra=writing(Scope.ACCOUNT_WRITE.value),
-    operation_id="change_account",
-)
+@noun.writes("PATCH", "/accounts/{account}", Scope.ACCOUNT_WRITE, AccountOut)
 async def change_account(call: ThisCall, account: AccountInPath, asked: AccountPatch) -> AccountOut | ProblemAnswer:
     """Change an account."""
     of_operator = asked.plan is not None or asked.is_suspended is not None or asked.ttl_max is not None
@@ -153,7 +118,7 @@ async def change_account(call: ThisCall, account: AccountInPath, asked: AccountP
         return call.problem(SCOPE_MISSING, "plan, is_suspended and ttl_max are an operator's to change.")
     change = AccountChange(asked.name, asked.plan, asked.is_suspended, asked.ttl_default, asked.ttl_max)
     changed = await call.store.change_account(account_id(account), change, call.actor.act, call.now)
-    return _out(value_of(changed)) if isinstance(changed, Success) else call.refused(error_of(changed))
+    return call.answered(changed, _out)
 
 
 def _out(account: Account) -> AccountOut:

@@ -1,37 +1,30 @@
 """The audit trail: who did what, and how far the chain has got."""
 
+from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Depends, Query
 
 from tunnel.api.calls import (
     COUNT_MAX,
-    LIMIT,
     PLAIN,
-    AccountInPath,
     AccountText,
-    After,
-    Call,
-    Limit,
+    AskedPage,
+    Listing,
     Moment,
-    Next,
     Shape,
     ThisCall,
-    account_id,
-    page_of,
-    reading,
+    ThisPage,
 )
+from tunnel.api.nouns import Noun
 from tunnel.api.problems import ProblemAnswer
-from tunnel.api.scoped import ScopedRoute
 from tunnel.core.audit.entry import AuditEntry
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success, error_of, value_of
-from tunnel.core.control.page import Page
 from tunnel.core.control.roles import Scope
-from tunnel.core.token.token import AccountId
 from tunnel.store.port import AuditFilter
 
-router = APIRouter(route_class=ScopedRoute, tags=["audit"])
+noun = Noun("audit")
 
 Action = Annotated[
     str, Query(max_length=64, pattern=PLAIN, description="Only actions that begin so: `name.`, `key.mint` ...")
@@ -59,11 +52,8 @@ class EntryOut(Shape):
     digest: str
 
 
-class EntryPage(Shape):
+class EntryPage(Listing[EntryOut]):
     """Entries, the newest first."""
-
-    items: list[EntryOut]
-    next: Next
 
 
 class CheckpointOut(Shape):
@@ -84,54 +74,29 @@ class TrailOut(Shape):
     checkpoint: CheckpointOut | None
 
 
-@router.get(
-    "/accounts/{account}/audit",
-    response_model=EntryPage,
-    openapi_extra=reading(Scope.AUDIT_READ.value),
-    operation_id="list_audit_of_account",
-)
-async def list_audit_of_account(
-    call: ThisCall,
-    account: AccountInPath,
-    action: Action = "",
-    identity: Identity = "",
-    subject: Subject = "",
-    since: Since = 0,
-    until: Until = COUNT_MAX,
-    after: After = "",
-    limit: Limit = LIMIT,
-) -> EntryPage | ProblemAnswer:
+def _filter(
+    action: Action = "", identity: Identity = "", subject: Subject = "", since: Since = 0, until: Until = COUNT_MAX
+) -> AuditFilter:
+    return AuditFilter(None, action, identity, subject, UnixSeconds(since), UnixSeconds(until))
+
+
+Wanted = Annotated[AuditFilter, Depends(_filter)]
+
+
+@noun.reads("/accounts/{account}/audit", Scope.AUDIT_READ, EntryPage)
+async def list_audit_of_account(call: ThisCall, wanted: Wanted, asked: AskedPage) -> Listing[EntryOut] | ProblemAnswer:
     """List what was done in an account."""
-    wanted = _filter(account_id(account), action, identity, subject, since, until)
-    return await _page(call, wanted, page_of(after, limit))
+    within = replace(wanted, account=asked.account)
+    return call.listed(await call.store.audit_page(within, asked.page), _out, EntryPage)
 
 
-@router.get(
-    "/audit",
-    response_model=EntryPage,
-    openapi_extra=reading(Scope.AUDIT_READ.value),
-    operation_id="list_audit",
-)
-async def list_audit(
-    call: ThisCall,
-    action: Action = "",
-    identity: Identity = "",
-    subject: Subject = "",
-    since: Since = 0,
-    until: Until = COUNT_MAX,
-    after: After = "",
-    limit: Limit = LIMIT,
-) -> EntryPage | ProblemAnswer:
+@noun.reads("/audit", Scope.AUDIT_READ, EntryPage)
+async def list_audit(call: ThisCall, wanted: Wanted, page: ThisPage) -> Listing[EntryOut] | ProblemAnswer:
     """List what was done anywhere; for operators."""
-    return await _page(call, _filter(None, action, identity, subject, since, until), page_of(after, limit))
+    return call.listed(await call.store.audit_page(wanted, page), _out, EntryPage)
 
 
-@router.get(
-    "/audit/state",
-    response_model=TrailOut,
-    openapi_extra=reading(Scope.AUDIT_READ.value),
-    operation_id="show_audit_state",
-)
+@noun.reads("/audit/state", Scope.AUDIT_READ, TrailOut)
 async def show_audit_state(call: ThisCall) -> TrailOut | ProblemAnswer:
     """Say how far the chain has got, and how much of it is signed; for operators. `tunnel audit verify` proves it."""
     head = await call.store.audit_head()
@@ -146,17 +111,6 @@ async def show_audit_state(call: ThisCall) -> TrailOut | ProblemAnswer:
         shown = CheckpointOut(number=signed.number, digest=signed.digest.hex(), at=signed.at, key=signed.key.hex())
     number = 0 if signed is None else signed.number
     return TrailOut(number=end.number, digest=end.digest.hex(), unsigned=end.number - number, checkpoint=shown)
-
-
-def _filter(account: AccountId | None, action: str, identity: str, subject: str, since: int, until: int) -> AuditFilter:
-    return AuditFilter(account, action, identity, subject, UnixSeconds(since), UnixSeconds(until))
-
-
-async def _page(call: Call, wanted: AuditFilter, page: Page) -> EntryPage | ProblemAnswer:
-    found = await call.store.audit_page(wanted, page)
-    if not isinstance(found, Success):
-        return call.refused_page(error_of(found))
-    return EntryPage(items=[_out(each) for each in value_of(found).items], next=value_of(found).next)
 
 
 def _out(entry: AuditEntry) -> EntryOut:

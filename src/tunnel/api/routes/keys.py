@@ -2,30 +2,24 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
 from fastapi import Path as FromPath
 from pydantic import Field
 
 from tunnel.api.calls import (
-    LIMIT,
     SECONDS_MAX,
     WHOLE,
     AccountInPath,
     AccountText,
-    After,
-    Limit,
+    AskedPage,
+    Listing,
     Moment,
-    Next,
     Shape,
     Text,
     ThisCall,
     account_id,
-    page_of,
-    reading,
-    writing,
 )
+from tunnel.api.nouns import CREATED, Noun
 from tunnel.api.problems import CONFLICT, NOT_FOUND, SCOPE_MISSING, ProblemAnswer
-from tunnel.api.scoped import ScopedRoute
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.credential import KeyRecord
@@ -33,7 +27,7 @@ from tunnel.core.control.keys import NEW_KEY_BYTES, new_key
 from tunnel.core.control.rights import may
 from tunnel.core.control.roles import Role, Scope, scopes_of
 
-router = APIRouter(route_class=ScopedRoute, tags=["keys"])
+noun = Noun("keys")
 
 KeyInPath = Annotated[str, FromPath(pattern="^k_[a-z2-7]{16}$", description="The public part of a key.")]
 Lifetime = Annotated[int, Field(strict=True, ge=60, le=SECONDS_MAX), WHOLE]
@@ -69,37 +63,17 @@ class KeyMinted(Shape):
     secret: str
 
 
-class KeyPage(Shape):
+class KeyPage(Listing[KeyOut]):
     """Keys, the newest first."""
 
-    items: list[KeyOut]
-    next: Next
 
-
-@router.get(
-    "/accounts/{account}/keys",
-    response_model=KeyPage,
-    openapi_extra=reading(Scope.ACCOUNT_READ.value),
-    operation_id="list_keys",
-)
-async def list_keys(
-    call: ThisCall, account: AccountInPath, after: After = "", limit: Limit = LIMIT
-) -> KeyPage | ProblemAnswer:
+@noun.reads("/accounts/{account}/keys", Scope.ACCOUNT_READ, KeyPage)
+async def list_keys(call: ThisCall, asked: AskedPage) -> Listing[KeyOut] | ProblemAnswer:
     """List the keys of an account, without their secrets."""
-    found = await call.store.keys(account_id(account), page_of(after, limit))
-    if not isinstance(found, Success):
-        return call.refused_page(error_of(found))
-    page = value_of(found)
-    return KeyPage(items=[_out(each) for each in page.items], next=page.next)
+    return call.listed(await call.store.keys(asked.account, asked.page), _out, KeyPage)
 
 
-@router.post(
-    "/accounts/{account}/keys",
-    response_model=KeyMinted,
-    status_code=201,
-    openapi_extra=writing(Scope.KEY_WRITE.value),
-    operation_id="mint_key",
-)
+@noun.writes("POST", "/accounts/{account}/keys", Scope.KEY_WRITE, KeyMinted, CREATED)
 async def mint_key(call: ThisCall, account: AccountInPath, asked: KeyIn) -> KeyMinted | ProblemAnswer:
     """Make a key for an account; its secret is in this answer and nowhere else."""
     role, owner = asked.role, account_id(account)
@@ -120,12 +94,7 @@ async def mint_key(call: ThisCall, account: AccountInPath, asked: KeyIn) -> KeyM
     return KeyMinted(key=_out(value_of(minted)), secret=made.text)
 
 
-@router.delete(
-    "/accounts/{account}/keys/{key}",
-    response_model=KeyOut,
-    openapi_extra=writing(Scope.KEY_WRITE.value),
-    operation_id="revoke_key",
-)
+@noun.writes("DELETE", "/accounts/{account}/keys/{key}", Scope.KEY_WRITE, KeyOut)
 async def revoke_key(call: ThisCall, account: AccountInPath, key: KeyInPath) -> KeyOut | ProblemAnswer:
     """Revoke a key at once and for ever; it stays in the list."""
     found = await call.store.key(key)
@@ -134,7 +103,7 @@ async def revoke_key(call: ThisCall, account: AccountInPath, key: KeyInPath) -> 
     if value_of(found).account != account_id(account):
         return call.problem(NOT_FOUND, f"There is no key `{key}`.")
     revoked = await call.store.revoke_key(key, call.actor.act, call.now)
-    return _out(value_of(revoked)) if isinstance(revoked, Success) else call.refused(error_of(revoked))
+    return call.answered(revoked, _out)
 
 
 def _out(key: KeyRecord) -> KeyOut:

@@ -2,34 +2,27 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter
 from fastapi import Path as FromPath
 from pydantic import Field
 
 from tunnel.api.calls import (
-    LIMIT,
     AccountInPath,
     AccountText,
-    After,
+    AskedPage,
     Call,
-    Limit,
+    Listing,
     Moment,
-    Next,
     Shape,
     Text,
     ThisCall,
     account_id,
-    page_of,
-    reading,
-    writing,
 )
+from tunnel.api.nouns import CREATED, Noun
 from tunnel.api.problems import SCOPE_MISSING, ProblemAnswer
-from tunnel.api.scoped import ScopedRoute
-from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.account import Member
 from tunnel.core.control.roles import Role, Scope, scopes_of
 
-router = APIRouter(route_class=ScopedRoute, tags=["members"])
+noun = Noun("members")
 
 _MORE_THAN_OWN: Final = "A key can give nobody a role that may do more than itself."
 
@@ -59,52 +52,27 @@ class MemberPatch(Shape):
     role: Role
 
 
-class MemberPage(Shape):
+class MemberPage(Listing[MemberOut]):
     """Members by identity."""
 
-    items: list[MemberOut]
-    next: Next
 
-
-@router.get(
-    "/accounts/{account}/members",
-    response_model=MemberPage,
-    openapi_extra=reading(Scope.ACCOUNT_READ.value),
-    operation_id="list_members",
-)
-async def list_members(
-    call: ThisCall, account: AccountInPath, after: After = "", limit: Limit = LIMIT
-) -> MemberPage | ProblemAnswer:
+@noun.reads("/accounts/{account}/members", Scope.ACCOUNT_READ, MemberPage)
+async def list_members(call: ThisCall, asked: AskedPage) -> Listing[MemberOut] | ProblemAnswer:
     """List the members of an account."""
-    found = await call.store.members(account_id(account), page_of(after, limit))
-    if not isinstance(found, Success):
-        return call.refused_page(error_of(found))
-    page = value_of(found)
-    return MemberPage(items=[_out(each) for each in page.items], next=page.next)
+    return call.listed(await call.store.members(asked.account, asked.page), _out, MemberPage)
 
 
-@router.post(
-    "/accounts/{account}/members",
-    response_model=MemberOut,
-    status_code=201,
-    openapi_extra=writing(Scope.MEMBER_WRITE.value),
-    operation_id="add_member",
-)
+@noun.writes("POST", "/accounts/{account}/members", Scope.MEMBER_WRITE, MemberOut, CREATED)
 async def add_member(call: ThisCall, account: AccountInPath, asked: MemberIn) -> MemberOut | ProblemAnswer:
     """Add a member."""
     if not _may_give(call, account, asked.role):
         return call.problem(SCOPE_MISSING, _MORE_THAN_OWN)
     member = Member(account_id(account), asked.identity, asked.role, call.now)
     added = await call.store.add_member(member, call.actor.act, call.now)
-    return _out(value_of(added)) if isinstance(added, Success) else call.refused(error_of(added))
+    return call.answered(added, _out)
 
 
-@router.patch(
-    "/accounts/{account}/members/{identity}",
-    response_model=MemberOut,
-    openapi_extra=writing(Scope.MEMBER_WRITE.value),
-    operation_id="change_member",
-)
+@noun.writes("PATCH", "/accounts/{account}/members/{identity}", Scope.MEMBER_WRITE, MemberOut)
 async def change_member(
     call: ThisCall, account: AccountInPath, identity: IdentityInPath, asked: MemberPatch
 ) -> MemberOut | ProblemAnswer:
@@ -113,19 +81,14 @@ async def change_member(
     if not _may_give(call, account, role):
         return call.problem(SCOPE_MISSING, _MORE_THAN_OWN)
     changed = await call.store.change_member(account_id(account), identity, role, call.actor.act, call.now)
-    return _out(value_of(changed)) if isinstance(changed, Success) else call.refused(error_of(changed))
+    return call.answered(changed, _out)
 
 
-@router.delete(
-    "/accounts/{account}/members/{identity}",
-    response_model=MemberOut,
-    openapi_extra=writing(Scope.MEMBER_WRITE.value),
-    operation_id="remove_member",
-)
+@noun.writes("DELETE", "/accounts/{account}/members/{identity}", Scope.MEMBER_WRITE, MemberOut)
 async def remove_member(call: ThisCall, account: AccountInPath, identity: IdentityInPath) -> MemberOut | ProblemAnswer:
     """Remove a member, whose sessions at the dashboard end."""
     removed = await call.store.remove_member(account_id(account), identity, call.actor.act, call.now)
-    return _out(value_of(removed)) if isinstance(removed, Success) else call.refused(error_of(removed))
+    return call.answered(removed, _out)
 
 
 def _may_give(call: Call, account: str, role: Role) -> bool:

@@ -1,26 +1,19 @@
 """Reserved names, and who answers for a name."""
 
-from fastapi import APIRouter
-
 from tunnel.api.calls import (
-    LIMIT,
     AccountInPath,
     AccountText,
-    After,
-    Limit,
+    AskedPage,
+    Listing,
     Moment,
     NameInPath,
-    Next,
     Shape,
     Text,
     ThisCall,
     account_id,
-    page_of,
-    reading,
-    writing,
 )
+from tunnel.api.nouns import CREATED, Noun
 from tunnel.api.problems import ProblemAnswer
-from tunnel.api.scoped import ScopedRoute
 from tunnel.core.base.ids import Label
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.name import LeaseRecord, NameRecord
@@ -28,7 +21,7 @@ from tunnel.core.control.roles import Scope
 from tunnel.core.route.name import describe, label_of
 from tunnel.store.errors import NotFound
 
-router = APIRouter(route_class=ScopedRoute, tags=["names"])
+noun = Noun("names")
 
 
 class NameOut(Shape):
@@ -46,11 +39,8 @@ class NameIn(Shape):
     note: Text = ""
 
 
-class NamePage(Shape):
+class NamePage(Listing[NameOut]):
     """Reserved names, by name."""
-
-    items: list[NameOut]
-    next: Next
 
 
 class LeaseOut(Shape):
@@ -76,37 +66,17 @@ class Holder(Shape):
     leases: list[LeaseOut]
 
 
-class LeasePage(Shape):
+class LeasePage(Listing[LeaseOut]):
     """Leases, by name."""
 
-    items: list[LeaseOut]
-    next: Next
 
-
-@router.get(
-    "/accounts/{account}/names",
-    response_model=NamePage,
-    openapi_extra=reading(Scope.NAME_READ.value),
-    operation_id="list_names",
-)
-async def list_names(
-    call: ThisCall, account: AccountInPath, after: After = "", limit: Limit = LIMIT
-) -> NamePage | ProblemAnswer:
+@noun.reads("/accounts/{account}/names", Scope.NAME_READ, NamePage)
+async def list_names(call: ThisCall, asked: AskedPage) -> Listing[NameOut] | ProblemAnswer:
     """List the names that an account has reserved."""
-    found = await call.store.names(account_id(account), page_of(after, limit))
-    if not isinstance(found, Success):
-        return call.refused_page(error_of(found))
-    page = value_of(found)
-    return NamePage(items=[_name_out(each) for each in page.items], next=page.next)
+    return call.listed(await call.store.names(asked.account, asked.page), _name_out, NamePage)
 
 
-@router.put(
-    "/accounts/{account}/names/{name}",
-    response_model=NameOut,
-    status_code=201,
-    openapi_extra=writing(Scope.NAME_WRITE.value),
-    operation_id="reserve_name",
-)
+@noun.writes("PUT", "/accounts/{account}/names/{name}", Scope.NAME_WRITE, NameOut, CREATED)
 async def reserve_name(
     call: ThisCall, account: AccountInPath, name: NameInPath, asked: NameIn
 ) -> NameOut | ProblemAnswer:
@@ -116,27 +86,17 @@ async def reserve_name(
         return call.wrong("path.name", describe(error_of(label)))
     record = NameRecord(value_of(label), account_id(account), call.now, asked.note)
     reserved = await call.store.reserve_name(record, call.actor.act, call.now)
-    return _name_out(value_of(reserved)) if isinstance(reserved, Success) else call.refused(error_of(reserved))
+    return call.answered(reserved, _name_out)
 
 
-@router.delete(
-    "/accounts/{account}/names/{name}",
-    response_model=NameOut,
-    openapi_extra=writing(Scope.NAME_WRITE.value),
-    operation_id="release_name",
-)
+@noun.writes("DELETE", "/accounts/{account}/names/{name}", Scope.NAME_WRITE, NameOut)
 async def release_name(call: ThisCall, account: AccountInPath, name: NameInPath) -> NameOut | ProblemAnswer:
     """Give a reserved name up."""
     released = await call.store.release_name(Label(name), account_id(account), call.actor.act, call.now)
-    return _name_out(value_of(released)) if isinstance(released, Success) else call.refused(error_of(released))
+    return call.answered(released, _name_out)
 
 
-@router.get(
-    "/accounts/{account}/names/{name}/holder",
-    response_model=Holder,
-    openapi_extra=reading(Scope.NAME_READ.value),
-    operation_id="show_holder",
-)
+@noun.reads("/accounts/{account}/names/{name}/holder", Scope.NAME_READ, Holder)
 async def show_holder(call: ThisCall, account: AccountInPath, name: NameInPath) -> Holder | ProblemAnswer:
     """Say who has a name, as far as this account may know."""
     asking = account_id(account)
@@ -156,21 +116,10 @@ async def show_holder(call: ThisCall, account: AccountInPath, name: NameInPath) 
     )
 
 
-@router.get(
-    "/accounts/{account}/leases",
-    response_model=LeasePage,
-    openapi_extra=reading(Scope.NAME_READ.value),
-    operation_id="list_leases",
-)
-async def list_leases(
-    call: ThisCall, account: AccountInPath, after: After = "", limit: Limit = LIMIT
-) -> LeasePage | ProblemAnswer:
+@noun.reads("/accounts/{account}/leases", Scope.NAME_READ, LeasePage)
+async def list_leases(call: ThisCall, asked: AskedPage) -> Listing[LeaseOut] | ProblemAnswer:
     """List who answered for the names of an account when the data plane last said, on every host."""
-    found = await call.store.leases(account_id(account), page_of(after, limit))
-    if not isinstance(found, Success):
-        return call.refused_page(error_of(found))
-    page = value_of(found)
-    return LeasePage(items=[_lease_out(each) for each in page.items], next=page.next)
+    return call.listed(await call.store.leases(asked.account, asked.page), _lease_out, LeasePage)
 
 
 def _name_out(name: NameRecord) -> NameOut:

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Final
 
-from fastapi import APIRouter
 from fastapi import Path as FromPath
 from pydantic import Field
 
@@ -16,17 +15,15 @@ from tunnel.api.calls import (
     Shape,
     ThisCall,
     account_id,
-    reading,
-    writing,
 )
+from tunnel.api.nouns import Noun
 from tunnel.api.pages.feed_view import LiveEndpoint, LiveSession, live_endpoints, live_sessions
 from tunnel.api.problems import NOT_FOUND, SERVER_AWAY, ProblemAnswer
-from tunnel.api.scoped import ScopedRoute
 from tunnel.core.audit.entry import AuditFacts, change_text
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.roles import Scope
 
-router = APIRouter(route_class=ScopedRoute, tags=["sessions"])
+noun = Noun("sessions")
 
 _REASON_CHARS_MAX: Final = 100
 
@@ -89,12 +86,7 @@ class Ordered(Shape):
     count: int
 
 
-@router.get(
-    "/accounts/{account}/sessions",
-    response_model=SessionList,
-    openapi_extra=reading(Scope.SESSION_READ.value),
-    operation_id="list_sessions",
-)
+@noun.reads("/accounts/{account}/sessions", Scope.SESSION_READ, SessionList)
 async def list_sessions(call: ThisCall, account: AccountInPath) -> SessionList | ProblemAnswer:
     """List the live sessions of an account."""
     told = await live_sessions(call.plane.feed, account=account)
@@ -103,12 +95,7 @@ async def list_sessions(call: ThisCall, account: AccountInPath) -> SessionList |
     return SessionList(items=[_session_out(each) for each in value_of(told)])
 
 
-@router.get(
-    "/accounts/{account}/endpoints",
-    response_model=EndpointList,
-    openapi_extra=reading(Scope.SESSION_READ.value),
-    operation_id="list_endpoints",
-)
+@noun.reads("/accounts/{account}/endpoints", Scope.SESSION_READ, EndpointList)
 async def list_endpoints(call: ThisCall, account: AccountInPath) -> EndpointList | ProblemAnswer:
     """List the live endpoints of an account."""
     told = await live_endpoints(call.plane.feed, account=account)
@@ -117,12 +104,7 @@ async def list_endpoints(call: ThisCall, account: AccountInPath) -> EndpointList
     return EndpointList(items=[_endpoint_out(each) for each in value_of(told)])
 
 
-@router.post(
-    "/accounts/{account}/sessions/{session}/kick",
-    response_model=Ordered,
-    openapi_extra=writing(Scope.SESSION_WRITE.value),
-    operation_id="kick_session",
-)
+@noun.writes("POST", "/accounts/{account}/sessions/{session}/kick", Scope.SESSION_WRITE, Ordered)
 async def kick_session(
     call: ThisCall, account: AccountInPath, session: SessionInPath, asked: Kick
 ) -> Ordered | ProblemAnswer:
@@ -130,12 +112,7 @@ async def kick_session(
     return await _order(call, account, session, "kick", asked.reason)
 
 
-@router.post(
-    "/accounts/{account}/sessions/{session}/drain",
-    response_model=Ordered,
-    openapi_extra=writing(Scope.SESSION_WRITE.value),
-    operation_id="drain_session",
-)
+@noun.writes("POST", "/accounts/{account}/sessions/{session}/drain", Scope.SESSION_WRITE, Ordered)
 async def drain_session(call: ThisCall, account: AccountInPath, session: SessionInPath) -> Ordered | ProblemAnswer:
     """Ask the agent of a session to dial again; what runs on it may finish."""
     return await _order(call, account, session, "drain", "")

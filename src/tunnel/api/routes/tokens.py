@@ -3,31 +3,26 @@
 from enum import Enum
 from typing import Annotated, Final
 
-from fastapi import APIRouter
 from fastapi import Path as FromPath
 from pydantic import Field
 
 from tunnel.api.calls import (
-    LIMIT,
     SECONDS_MAX,
     WHOLE,
     AccountInPath,
     AccountText,
-    After,
+    AskedPage,
     Call,
-    Limit,
+    Listing,
     Moment,
-    Next,
     Shape,
     Text,
     ThisCall,
     account_id,
-    page_of,
-    reading,
-    writing,
 )
+from tunnel.api.nouns import CREATED, Noun
 from tunnel.api.problems import CONFLICT, NOT_FOUND, ProblemAnswer
-from tunnel.api.scoped import ANY_SCOPE, ScopedRoute
+from tunnel.api.scoped import ANY_SCOPE
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.base.partial import public_key_of
 from tunnel.core.control.credential import TokenRecord
@@ -38,10 +33,10 @@ from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.explain import explain_raw
 from tunnel.core.token.token import ENDPOINT_KINDS, LIMIT_MAX, EndpointKind, TokenId
 from tunnel.core.token.verify import verify_token
+from tunnel.store import minting
 from tunnel.store.errors import AlreadyExists, Conflict, NotFound, QuotaExceeded, StoreUnavailable, Unstorable
-from tunnel.store.minting import MintFailure, describe, mint_token, revoke
 
-router = APIRouter(route_class=ScopedRoute, tags=["tokens"])
+noun = Noun("tokens")
 
 _TEXT_CHARS_MAX: Final = 4096
 
@@ -99,11 +94,8 @@ class TokenMinted(Shape):
     explained: list[str]
 
 
-class TokenPage(Shape):
+class TokenPage(Listing[TokenOut]):
     """Tokens, the newest first."""
-
-    items: list[TokenOut]
-    next: Next
 
 
 class TokenShown(Shape):
@@ -124,31 +116,14 @@ class Revoked(Shape):
     token: str
 
 
-@router.get(
-    "/accounts/{account}/tokens",
-    response_model=TokenPage,
-    openapi_extra=reading(Scope.TOKEN_READ.value),
-    operation_id="list_tokens",
-)
-async def list_tokens(
-    call: ThisCall, account: AccountInPath, after: After = "", limit: Limit = LIMIT
-) -> TokenPage | ProblemAnswer:
+@noun.reads("/accounts/{account}/tokens", Scope.TOKEN_READ, TokenPage)
+async def list_tokens(call: ThisCall, asked: AskedPage) -> Listing[TokenOut] | ProblemAnswer:
     """List the tokens that were minted for an account."""
-    found = await call.store.tokens(account_id(account), page_of(after, limit))
-    if not isinstance(found, Success):
-        return call.refused_page(error_of(found))
-    page = value_of(found)
-    return TokenPage(items=[_out(each) for each in page.items], next=page.next)
+    return call.listed(await call.store.tokens(asked.account, asked.page), _out, TokenPage)
 
 
-@router.post(
-    "/accounts/{account}/tokens",
-    response_model=TokenMinted,
-    status_code=201,
-    openapi_extra=writing(Scope.TOKEN_WRITE.value),
-    operation_id="mint_token",
-)
-async def mint(call: ThisCall, account: AccountInPath, asked: TokenIn) -> TokenMinted | ProblemAnswer:
+@noun.writes("POST", "/accounts/{account}/tokens", Scope.TOKEN_WRITE, TokenMinted, CREATED)
+async def mint_token(call: ThisCall, account: AccountInPath, asked: TokenIn) -> TokenMinted | ProblemAnswer:
     """Mint a token for an account; it is in this answer and nowhere else."""
     wanted = MintAsked(
         asked.pattern,
@@ -161,7 +136,7 @@ async def mint(call: ThisCall, account: AccountInPath, asked: TokenIn) -> TokenM
     )
     plane = call.plane
     key, entropy = plane.settings.signing_key, plane.entropy
-    minted = await mint_token(plane.store, key, entropy, account_id(account), wanted, call.actor.act, call.now)
+    minted = await minting.mint_token(plane.store, key, entropy, account_id(account), wanted, call.actor.act, call.now)
     if not isinstance(minted, Success):
         return _mint_refused(call, error_of(minted))
     made = value_of(minted)
@@ -170,39 +145,24 @@ async def mint(call: ThisCall, account: AccountInPath, asked: TokenIn) -> TokenM
     return TokenMinted(token=_out(made.record), secret=made.text, explained=sentences)
 
 
-@router.get(
-    "/accounts/{account}/tokens/{token}",
-    response_model=TokenOut,
-    openapi_extra=reading(Scope.TOKEN_READ.value),
-    operation_id="show_token",
-)
+@noun.reads("/accounts/{account}/tokens/{token}", Scope.TOKEN_READ, TokenOut)
 async def show_token(call: ThisCall, account: AccountInPath, token: TokenInPath) -> TokenOut | ProblemAnswer:
     """Show a token."""
     found = await _token_of(call, account, token)
     return _out(found) if isinstance(found, TokenRecord) else found
 
 
-@router.delete(
-    "/accounts/{account}/tokens/{token}",
-    response_model=TokenOut,
-    openapi_extra=writing(Scope.TOKEN_WRITE.value),
-    operation_id="revoke_token",
-)
+@noun.writes("DELETE", "/accounts/{account}/tokens/{token}", Scope.TOKEN_WRITE, TokenOut)
 async def revoke_token(call: ThisCall, account: AccountInPath, token: TokenInPath) -> TokenOut | ProblemAnswer:
     """Revoke a token, and with it all that was narrowed from it; its live sessions end within a second."""
     found = await _token_of(call, account, token)
     if not isinstance(found, TokenRecord):
         return found
     revoked = await call.store.revoke_token(found.token, call.actor.act, call.now)
-    return _out(value_of(revoked)) if isinstance(revoked, Success) else call.refused(error_of(revoked))
+    return call.answered(revoked, _out)
 
 
-@router.post(
-    "/accounts/{account}/revocations",
-    response_model=Revoked,
-    openapi_extra=writing(Scope.TOKEN_WRITE.value),
-    operation_id="revoke_shown_token",
-)
+@noun.writes("POST", "/accounts/{account}/revocations", Scope.TOKEN_WRITE, Revoked)
 async def revoke_shown_token(call: ThisCall, account: AccountInPath, asked: TokenShown) -> Revoked | ProblemAnswer:
     """Revoke a token that is shown, also one narrowed offline, of which the server knows nothing. Ours alone."""
     raw = token_raw(asked.secret.strip())
@@ -215,13 +175,11 @@ async def revoke_shown_token(call: ThisCall, account: AccountInPath, asked: Toke
     token = value_of(verified)
     if token.account != account_id(account):
         return call.problem(NOT_FOUND, "The token is of another account.")
-    revoked = await revoke(call.store, token, call.actor.act, call.now)
+    revoked = await minting.revoke(call.store, token, call.actor.act, call.now)
     return Revoked(token=token.token_id.hex()) if isinstance(revoked, Success) else call.refused(error_of(revoked))
 
 
-@router.post(
-    "/tokens/explain", response_model=Explained, openapi_extra=reading(ANY_SCOPE), operation_id="explain_token"
-)
+@noun.asks("/tokens/explain", ANY_SCOPE, Explained)
 async def explain_token(call: ThisCall, asked: TokenShown) -> Explained | ProblemAnswer:
     """Say in words what a token allows, narrowing by narrowing."""
     raw = token_raw(asked.secret.strip())
@@ -242,10 +200,10 @@ async def _token_of(call: Call, account: str, token: str) -> TokenRecord | Probl
     return record if record.account == account_id(account) else call.problem(NOT_FOUND, f"There is no token `{token}`.")
 
 
-def _mint_refused(call: Call, error: MintFailure) -> ProblemAnswer:
+def _mint_refused(call: Call, error: minting.MintFailure) -> ProblemAnswer:
     if isinstance(error, (NotFound, AlreadyExists, Conflict, QuotaExceeded, Unstorable, StoreUnavailable)):
         return call.refused(error)
-    return call.problem(CONFLICT, describe(error))
+    return call.problem(CONFLICT, minting.describe(error))
 
 
 def _out(token: TokenRecord) -> TokenOut:

@@ -2,34 +2,31 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
 from fastapi import Path as FromPath
+from fastapi import Query
 
 from tunnel.api.calls import (
     COUNT_MAX,
-    LIMIT,
     AccountInPath,
     AccountText,
-    After,
+    AskedPage,
     Count,
-    Limit,
+    Listing,
     Moment,
-    Next,
     Shape,
     ThisCall,
     account_id,
-    page_of,
-    reading,
-    writing,
 )
+from tunnel.api.nouns import Noun
 from tunnel.api.problems import ProblemAnswer
-from tunnel.api.scoped import ANY_SCOPE, ScopedRoute
+from tunnel.api.scoped import ANY_SCOPE
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.account import Plan
 from tunnel.core.control.roles import Scope
+from tunnel.core.control.usage import UsageHour
 
-router = APIRouter(route_class=ScopedRoute, tags=["usage"])
+noun = Noun("usage")
 
 Since = Annotated[int, Query(ge=0, le=COUNT_MAX, description="The first hour, in seconds since 1970.")]
 Until = Annotated[int, Query(ge=0, le=COUNT_MAX, description="Hours that begin before this moment.")]
@@ -47,11 +44,8 @@ class HourOut(Shape):
     connections: int
 
 
-class UsagePage(Shape):
+class UsagePage(Listing[HourOut]):
     """Hours, oldest first."""
-
-    items: list[HourOut]
-    next: Next
 
 
 class MonthOut(Shape):
@@ -94,46 +88,16 @@ class PlanList(Shape):
     items: list[PlanOut]
 
 
-@router.get(
-    "/accounts/{account}/usage",
-    response_model=UsagePage,
-    openapi_extra=reading(Scope.USAGE_READ.value),
-    operation_id="list_usage",
-)
+@noun.reads("/accounts/{account}/usage", Scope.USAGE_READ, UsagePage)
 async def list_usage(
-    call: ThisCall,
-    account: AccountInPath,
-    since: Since = 0,
-    until: Until = COUNT_MAX,
-    after: After = "",
-    limit: Limit = LIMIT,
-) -> UsagePage | ProblemAnswer:
+    call: ThisCall, asked: AskedPage, since: Since = 0, until: Until = COUNT_MAX
+) -> Listing[HourOut] | ProblemAnswer:
     """List what an account used, by hour and name."""
     begin, end = UnixSeconds(since), UnixSeconds(until)
-    found = await call.store.usage(account_id(account), begin, end, page_of(after, limit))
-    if not isinstance(found, Success):
-        return call.refused_page(error_of(found))
-    page = value_of(found)
-    items = [
-        HourOut(
-            name=each.name,
-            hour=each.hour,
-            requests=each.requests,
-            bytes_up=each.bytes_up,
-            bytes_down=each.bytes_down,
-            connections=each.connections,
-        )
-        for each in page.items
-    ]
-    return UsagePage(items=items, next=page.next)
+    return call.listed(await call.store.usage(asked.account, begin, end, asked.page), _hour_out, UsagePage)
 
 
-@router.get(
-    "/accounts/{account}/usage/month",
-    response_model=MonthOut,
-    openapi_extra=reading(Scope.USAGE_READ.value),
-    operation_id="show_month",
-)
+@noun.reads("/accounts/{account}/usage/month", Scope.USAGE_READ, MonthOut)
 async def show_month(call: ThisCall, account: AccountInPath) -> MonthOut | ProblemAnswer:
     """Say what an account used this month, beside what its plan allows."""
     found = await call.store.account(account_id(account))
@@ -158,7 +122,7 @@ async def show_month(call: ThisCall, account: AccountInPath) -> MonthOut | Probl
     )
 
 
-@router.get("/plans", response_model=PlanList, openapi_extra=reading(ANY_SCOPE), operation_id="list_plans")
+@noun.reads("/plans", ANY_SCOPE, PlanList)
 async def list_plans(call: ThisCall) -> PlanList | ProblemAnswer:
     """List all plans."""
     found = await call.store.plans()
@@ -167,12 +131,7 @@ async def list_plans(call: ThisCall) -> PlanList | ProblemAnswer:
     return PlanList(items=[_out(each) for each in value_of(found)])
 
 
-@router.put(
-    "/plans/{plan}",
-    response_model=PlanOut,
-    openapi_extra=writing(Scope.OPERATE.value),
-    operation_id="set_plan",
-)
+@noun.writes("PUT", "/plans/{plan}", Scope.OPERATE, PlanOut)
 async def set_plan(call: ThisCall, plan: PlanInPath, asked: PlanIn) -> PlanOut | ProblemAnswer:
     """Make a plan, or change it for all accounts that have it."""
     wanted = Plan(
@@ -184,7 +143,18 @@ async def set_plan(call: ThisCall, plan: PlanInPath, asked: PlanIn) -> PlanOut |
         asked.requests_second,
     )
     made = await call.store.set_plan(wanted, call.actor.act, call.now)
-    return _out(value_of(made)) if isinstance(made, Success) else call.refused(error_of(made))
+    return call.answered(made, _out)
+
+
+def _hour_out(used: UsageHour) -> HourOut:
+    return HourOut(
+        name=used.name,
+        hour=used.hour,
+        requests=used.requests,
+        bytes_up=used.bytes_up,
+        bytes_down=used.bytes_down,
+        connections=used.connections,
+    )
 
 
 def _out(plan: Plan) -> PlanOut:
