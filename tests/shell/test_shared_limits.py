@@ -11,7 +11,8 @@ from tunnel.core.cluster.tally import Used, UseKind
 from tunnel.core.token.token import AccountId, EndpointKind, KeyId, NamePattern, Token, TokenId
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.observe.events import Event
-from tunnel.server.hub import Hub, Session
+from tunnel.server.hub import Hub
+from tunnel.server.parties import Session
 from tunnel.server.shared_limits import SharedLimits
 
 pytestmark = pytest.mark.anyio

@@ -3,40 +3,41 @@
 argparse answers `--help` and usage errors by itself (exit 0 and 2), which is why nothing here returns an Outcome.
 """
 
-from argparse import REMAINDER, SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn, final
 
 from typing_extensions import override
 
+from tunnel.cli.agent_arguments import AGENT_VERBS, AgentTyped, add_agent, agent_command_of
 from tunnel.cli.commands import (
     AuditExportCommand,
     AuditKeyCommand,
     AuditVerifyCommand,
     CheckCommand,
     Command,
-    ControlCommand,
-    DemoCommand,
     ExplainCommand,
-    HttpCommand,
     MigrateCommand,
-    Output,
-    ReloadCommand,
-    ServerCommand,
-    ServiceCommand,
     SessionsCommand,
-    Sharing,
     VersionCommand,
     WhoHoldsCommand,
 )
 from tunnel.cli.exits import EXIT_HELP, ExitCode
-from tunnel.cli.policies import PolicyFlags, add_policy_flags
-from tunnel.cli.said_aloud import RefusePassword, RefuseToken
+from tunnel.cli.server_arguments import (
+    DATABASE,
+    SERVICE_VERBS,
+    ServerTyped,
+    add_control,
+    add_demo,
+    add_reload,
+    add_server,
+    add_service,
+    operator_command_of,
+)
 from tunnel.cli.store_arguments import (
     ACCOUNT_VERBS,
     BILLING_VERBS,
     KEY_VERBS,
-    KINDS,
     MEMBER_VERBS,
     NAME_VERBS,
     PLAN_VERBS,
@@ -55,111 +56,30 @@ from tunnel.cli.store_arguments import (
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
 
-_HOST_HEADER: Final = "what the local service sees as Host: keep (the default), rewrite to its own address, or a value"
-_KEYLOG: Final = "append the keys of TLS to this file, to read captures in Wireshark; for debugging only"
-_CERTIFICATE: Final = (
-    "certificate chain (PEM) instead of a development one; again, each with its --key, for one more, chosen by name"
-)
-_TRUST_PROXY: Final = (
-    "connections from such addresses begin with a PROXY protocol header, which says who the visitor is (repeatable)"
-)
-_API: Final = "where API and dashboard answer (default 127.0.0.1:7480); none: there are none, and no database"
-_DEMO_API: Final = "where dashboard and API answer (default 127.0.0.1:7480, or the next free port)"
-_DATABASE: Final = "postgresql://USER@HOST/NAME or sqlite:FILE (TUNNEL_DATABASE; default: in the state directory)"
 _AUDIT_KEY: Final = "trust this public key: 64 hexadecimal digits, or a file that holds them; again for more keys"
-_REDIRECT: Final = "send visitors who come without TLS to the https address (308); needs --cert and --key"
-_POOL: Final = "share the name with other agents of the account that say --pool, too; requests go to the least busy"
-_HEALTH: Final = "GET this of the local service now and then, and take no requests while it fails"
-_LOG: Final = "a log on standard error in place of the screen: one line an exchange, a session, an event"
-_JSON: Final = 'one JSON object a line on standard output, the first {"event":"ready","url":...}'
 
 
-class _Typed(StoreTyped):
+class _Typed(StoreTyped, AgentTyped, ServerTyped):
     """What argparse fills in; which of it is there depends on `command`."""
 
-    local: str | None = None
-    public: str | None = None
-    domain: str | None = None
-    agents: str | None = None
-    cert: list[str] | None = None
-    key: list[str] | None = None
-    keylog: str | None = None
-    config: str | None = None
-    target: str = ""
-    server: str | None = None
-    ca: str | None = None
-    local_ca: str | None = None
-    host_header: str | None = None
-    trust_proxy: list[str] | None = None
-    redirect_http: bool = False
-    rate: str | None = None
-    burst: str | None = None
-    concurrent: str | None = None
-    bandwidth: str | None = None
-    allow_ip: list[str] | None = None
-    deny_ip: list[str] | None = None
-    basic_auth_file: str | None = None
-    proxy_protocol: str | None = None
-    links: str | None = None
-    pool: bool = False
-    health_path: str | None = None
-    health_interval: str | None = None
-    port: str | None = None
-    tcp_ports: str | None = None
     first: str | None = None
     last: str | None = None
-    workers: str | None = None
-    api: str | None = None
-    user: bool = False
-    dry_run: bool = False
     kick: str | None = None
     drain: str | None = None
     check: bool = False
     reason: str = ""
-    sockets: bool = False
-    units: str | None = None
-    arguments: tuple[str, ...] = ()
     file: str = "-"
-    output: str | None = None
-    quiet: bool = False
-    log_format: str | None = None
 
 
 def read_arguments(arguments: Sequence[str]) -> Command:
     """The command that was typed; ends the process with its help (0) or a usage error (2) when none was."""
     typed = _parser().parse_args(list(arguments), _Typed())
-    output = Output(is_json=typed.output == "json", is_quiet=typed.quiet, log_format=typed.log_format)
     owned = store_command_of(typed)
     if owned is not None:
         return owned
-    match typed.command:
-        case "demo":
-            return DemoCommand(typed.local, typed.public, output, typed.api)
-        case "server":
-            places = (typed.domain, typed.public, typed.agents, typed.state)
-            certificates = (tuple(typed.cert or ()), tuple(typed.key or ()))
-            files = (typed.keylog, typed.tcp_ports, typed.config)
-            upstreams = tuple(typed.trust_proxy or ())
-            said = tuple(arguments)
-            return ServerCommand(
-                *places, *certificates, *files, output, typed.workers, said, upstreams, typed.api, typed.database,
-                redirect_http=typed.redirect_http,
-            )  # fmt: skip
-        case "control":
-            return ControlCommand(typed.state, typed.api, typed.database, typed.config, output)
-        case "reload":
-            return ReloadCommand(typed.state, typed.config)
-        case "install" | "uninstall" | "status":
-            how = (typed.user, typed.dry_run, typed.sockets, typed.units)
-            return ServiceCommand(typed.command, typed.name, *how, tuple(typed.arguments))
-        case "http" | "tcp" | "tls":
-            names = (typed.target, typed.name, typed.server, typed.token_file)
-            trust = (typed.ca, typed.local_ca, typed.host_header, typed.keylog)
-            sharing = Sharing(typed.links, typed.pool, typed.health_path, typed.health_interval)
-            what, asked = (KINDS[typed.command], typed.port), _policy_flags(typed)
-            return HttpCommand(what[0], what[1], *names, *trust, typed.config, output, asked, sharing, typed.ttl)
-        case _:
-            return _short_command(typed)
+    if typed.command in AGENT_VERBS:
+        return agent_command_of(typed, typed.command)
+    return operator_command_of(typed, typed.command, arguments) or _short_command(typed)
 
 
 def _short_command(typed: _Typed) -> Command:
@@ -186,19 +106,6 @@ def _short_command(typed: _Typed) -> Command:
             return VersionCommand()
 
 
-def _policy_flags(typed: _Typed) -> PolicyFlags:
-    return PolicyFlags(
-        typed.rate,
-        typed.burst,
-        typed.concurrent,
-        typed.bandwidth,
-        tuple(typed.allow_ip or ()),
-        tuple(typed.deny_ip or ()),
-        typed.basic_auth_file,
-        typed.proxy_protocol,
-    )
-
-
 @final
 class _Parser(ArgumentParser):
     """An argparse parser whose usage errors are one line that says it and one that says where help is."""
@@ -218,13 +125,15 @@ def _parser() -> ArgumentParser:
         formatter_class=RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    _add_demo(commands)
-    _add_server(commands)
-    _add_control(commands)
-    _add_reload(commands)
-    _add_service(commands)
-    _add_http(commands)
-    _add_raw(commands)
+    add_demo(_command(commands, "demo", "try it: server, agent, sample site and dashboard on this machine"))
+    add_server(_command(commands, "server", "accept agents and visitors"))
+    add_control(_command(commands, "control", "run API and dashboard by hand (a server starts them itself)"))
+    add_reload(_command(commands, "reload", "put new workers in the place of those of a running server"))
+    service = _group(commands, "service", "run a server or an agent under systemd")
+    for verb, what in SERVICE_VERBS.items():
+        add_service(_command(service, verb, what), verb)
+    for verb, what in AGENT_VERBS.items():
+        add_agent(_command(commands, verb, what), verb)
     _add_token(commands)
     _add_watching(commands)
     _add_audit(commands)
@@ -235,115 +144,6 @@ def _parser() -> ArgumentParser:
     check.add_argument("file", metavar="FILE")
     _command(commands, "version", "say which version this is")
     return parser
-
-
-def _add_demo(commands: "_SubParsersAction[_Parser]") -> None:
-    demo = _command(commands, "demo", "try it: server, agent, sample site and dashboard on this machine")
-    demo.add_argument("--local", metavar="TARGET", help="expose this instead of the sample site: 3000, host:3000, ...")
-    demo.add_argument(
-        "--public", metavar="HOST:PORT", help="where visitors come (default 127.0.0.1:8080, or the next free port)"
-    )
-    demo.add_argument("--api", metavar="HOST:PORT|none", help=_DEMO_API)
-    _add_output(demo)
-
-
-def _add_server(commands: "_SubParsersAction[_Parser]") -> None:
-    server = _command(commands, "server", "accept agents and visitors")
-    server.add_argument("--domain", metavar="NAME", help="the zone: visitors reach NAME.DOMAIN")
-    server.add_argument("--public", metavar="HOST:PORT", help="where visitors come")
-    server.add_argument("--agents", metavar="HOST:PORT", help="where agents come (TLS)")
-    server.add_argument("--state", metavar="DIR", help="keys, certificates, database, journal; made when missing")
-    server.add_argument("--cert", metavar="F", action="append", help=_CERTIFICATE)
-    server.add_argument("--key", metavar="F", action="append", help="its private key (PEM)")
-    server.add_argument("--workers", metavar="N", help="so many processes under a supervisor (default: one without)")
-    server.add_argument("--tcp-ports", metavar="LOW-HIGH", help="public TCP ports to give out to `tunnel tcp`")
-    server.add_argument("--keylog", metavar="F", help=_KEYLOG)
-    server.add_argument("--trust-proxy", metavar="BLOCK", action="append", help=_TRUST_PROXY)
-    server.add_argument("--redirect-http", action="store_true", help=_REDIRECT)
-    _add_control_flags(server)
-    server.add_argument("--config", metavar="FILE", help="a config file; flags override it")
-    _add_output(server)
-
-
-def _add_control_flags(parser: "_Parser") -> None:
-    parser.add_argument("--api", metavar="HOST:PORT|none", help=_API)
-    parser.add_argument("--database", metavar="URL", help=_DATABASE)
-
-
-def _add_control(commands: "_SubParsersAction[_Parser]") -> None:
-    control = _command(commands, "control", "run API and dashboard by hand (a server starts them itself)")
-    control.add_argument("--state", metavar="DIR", help="the state directory of the server")
-    _add_control_flags(control)
-    control.add_argument("--config", metavar="FILE", help="the server's config file; flags override it")
-    _add_output(control)
-
-
-def _add_reload(commands: "_SubParsersAction[_Parser]") -> None:
-    reload = _command(commands, "reload", "put new workers in the place of those of a running server")
-    reload.add_argument("--state", metavar="DIR", help="the state directory of the server")
-    reload.add_argument("--config", metavar="FILE", help="its config file, when that names the directory")
-
-
-def _add_service(commands: "_SubParsersAction[_Parser]") -> None:
-    service = _group(commands, "service", "run a server or an agent under systemd")
-    install = _command(service, "install", "write unit files, enable and start them")
-    install.add_argument("--sockets", action="store_true", help="let systemd open the ports of a server")
-    uninstall = _command(service, "uninstall", "stop, disable and remove them")
-    status = _command(service, "status", "show the unit files and what runs")
-    for each in (install, uninstall, status):
-        each.add_argument("--name", metavar="NAME", help="of the units (default tunnel-server, or tunnel-NAME)")
-        each.add_argument("--user", action="store_true", help="a service of your own instead of the system's")
-        each.add_argument("--units", metavar="DIR", help="write there and start nothing")
-    for each in (install, uninstall):
-        each.add_argument("--dry-run", action="store_true", help="show what would be done")
-    install.add_argument(
-        "arguments",
-        metavar="COMMAND",
-        nargs=REMAINDER,
-        help="what to run, behind all flags: server --config F, http 3000 --name web ...",
-    )
-
-
-def _add_http(commands: "_SubParsersAction[_Parser]") -> None:
-    http = _command(commands, "http", "expose a local HTTP service")
-    http.add_argument("target", metavar="TARGET", help="3000, host:3000, http://host:3000 or https://host:3000")
-    http.add_argument("--local-ca", metavar="F", help="trust this authority (PEM) for an https target")
-    http.add_argument("--host-header", metavar="rewrite|keep|VALUE", help=_HOST_HEADER)
-    http.add_argument("--basic-auth-file", metavar="F", help="ask visitors to sign in; holds user:password lines")
-    http.add_argument("--basic-auth", action=RefusePassword, nargs="?", help=SUPPRESS)
-    http.add_argument("--health-path", metavar="PATH", help=_HEALTH)
-    http.add_argument("--health-interval", metavar="TIME", help="between two checks: 5s (the default), 30s, 2m")
-    _add_agent(http)
-
-
-def _add_raw(commands: "_SubParsersAction[_Parser]") -> None:
-    tcp = _command(commands, "tcp", "expose a local TCP service at a public port")
-    tcp.add_argument("target", metavar="TARGET", help="3000 or host:3000")
-    tcp.add_argument("--port", metavar="N", help="the public port (default: any that the server gives out)")
-    _add_agent(tcp)
-    tls = _command(commands, "tls", "expose a local TLS service; its TLS passes through unopened")
-    tls.add_argument("target", metavar="TARGET", help="3000 or host:3000")
-    _add_agent(tls)
-
-
-def _add_agent(parser: ArgumentParser) -> None:
-    """What every kind of endpoint takes."""
-    parser.add_argument("--name", "--subdomain", metavar="NAME", help="the public name (default: any free one)")
-    parser.add_argument("--server", metavar="HOST:PORT", help="the server's agent listener (TUNNEL_SERVER)")
-    parser.add_argument(
-        "--token-file", metavar="F", help="holds the token; - is standard input (TUNNEL_TOKEN_FILE, or TUNNEL_TOKEN)"
-    )
-    parser.add_argument("--token", action=RefuseToken, nargs="?", help=SUPPRESS)
-    parser.add_argument("--ca", metavar="F", help="trust this authority (PEM) for the server instead of the system's")
-    parser.add_argument("--ttl", metavar="T", help="expose it for so long, then end: 30m, 2h (default: the account's)")
-    add_policy_flags(parser)
-    parser.add_argument(
-        "--links", metavar="N", help="links to keep up; losing one loses only what runs on it (default 1)"
-    )
-    parser.add_argument("--pool", action="store_true", help=_POOL)
-    parser.add_argument("--keylog", metavar="F", help=_KEYLOG)
-    parser.add_argument("--config", metavar="FILE", help="a config file; flags and environment override it")
-    _add_output(parser)
 
 
 def _add_owned(commands: "_SubParsersAction[_Parser]") -> None:
@@ -395,7 +195,7 @@ def _add_audit(commands: "_SubParsersAction[_Parser]") -> None:
     export = _command(audit, "export", "write the audit trail out, sealed, as lines of JSON")
     export.set_defaults(command="audit export")
     export.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
-    export.add_argument("--database", metavar="URL", help=_DATABASE)
+    export.add_argument("--database", metavar="URL", help=DATABASE)
     export.add_argument("--from", dest="first", metavar="N", help="begin with this entry (default 1)")
     export.add_argument("--to", dest="last", metavar="N", help="end with this entry (default: the last there is)")
     export.add_argument("--out", metavar="F", help="write it there (mode 0600) instead of to standard output")
@@ -411,7 +211,7 @@ def _add_audit(commands: "_SubParsersAction[_Parser]") -> None:
 def _add_migrate(commands: "_SubParsersAction[_Parser]") -> None:
     migrate = _command(commands, "migrate", "bring the database to what this version wants")
     migrate.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
-    migrate.add_argument("--database", metavar="URL", help=_DATABASE)
+    migrate.add_argument("--database", metavar="URL", help=DATABASE)
     migrate.add_argument("--check", action="store_true", help="change nothing, only say what is pending (exit code 1)")
 
 
@@ -430,9 +230,3 @@ def _command(commands: "_SubParsersAction[_Parser]", name: str, description: str
         allow_abbrev=False,
         formatter_class=RawDescriptionHelpFormatter,
     )
-
-
-def _add_output(parser: ArgumentParser) -> None:
-    parser.add_argument("--output", choices=["json"], help=_JSON)
-    parser.add_argument("--quiet", action="store_true", help="say nothing of single requests")
-    parser.add_argument("--log-format", choices=["json", "console"], help=_LOG)

@@ -12,7 +12,8 @@ from tunnel.core.route.table import Lease
 from tunnel.core.token.token import Token
 from tunnel.drive.link import Link
 from tunnel.observe.events import EndpointLapsed
-from tunnel.server.hub import Hub, Tenant
+from tunnel.server.hub import Hub
+from tunnel.server.parties import Tenant
 from tunnel.server.telling import note_released
 
 LAPSED: Final = "the time of the exposure is over; expose it again for more"

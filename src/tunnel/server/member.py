@@ -35,9 +35,10 @@ from tunnel.drive.guard import guarded
 from tunnel.drive.transport import stream_transport
 from tunnel.observe.events import Warned
 from tunnel.server.gate import Gate
-from tunnel.server.hub import Hub, Opener
+from tunnel.server.hub import Hub
 from tunnel.server.inward import CrossingPipe, InwardLink
 from tunnel.server.outward import OutwardLink
+from tunnel.server.parties import Opener
 from tunnel.server.registry import Asker
 from tunnel.server.shared_limits import TELL_SECONDS, SharedLimits
 from tunnel.server.worker_ports import WorkerPorts

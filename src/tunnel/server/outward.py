@@ -16,7 +16,8 @@ from tunnel.core.mux.session import Role
 from tunnel.core.route.table import Lease
 from tunnel.drive.guard import guarded
 from tunnel.drive.link import Link, StreamHandler
-from tunnel.server.hub import Hub, Refusable, Tenant, VisitorStream
+from tunnel.server.hub import Hub
+from tunnel.server.parties import Refusable, Tenant, VisitorStream
 
 
 class LinkWatcher(Protocol):

@@ -10,7 +10,7 @@ from tunnel.core.directory.decisions import may_hold
 from tunnel.core.directory.directory import Directory
 from tunnel.core.directory.errors import describe as describe_refusal
 from tunnel.core.link.errors import describe as describe_link
-from tunnel.core.link.errors import refusal_code, token_refusal_code
+from tunnel.core.link.errors import refusal_code
 from tunnel.core.link.messages import DenialCode, Expose, Health, Hello, RefusalCode, Withdraw
 from tunnel.core.link.preface import StreamPreface, encode_preface
 from tunnel.core.link.server_side import ServerConversation, ServerEvent
@@ -18,19 +18,19 @@ from tunnel.core.mux.errors import StreamLimitReached
 from tunnel.core.mux.session import Role
 from tunnel.core.route.granting import Denial
 from tunnel.core.route.table import Lease
-from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.rights import permits
 from tunnel.core.token.token import EndpointKind, Token
-from tunnel.core.token.verify import verify_token
 from tunnel.drive.address import Address
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.link import Link, StreamHandler
 from tunnel.observe.events import LinkRefused, NameGranted, SessionEnded, SessionOpened
 from tunnel.server.exposure import LAPSED, begin_exposure, cut_tenants, end_exposure, is_past, next_look, release_all
 from tunnel.server.gate import refusal_of
-from tunnel.server.hub import Hub, Tenant, VisitorStream
+from tunnel.server.hub import Hub
+from tunnel.server.parties import Tenant, VisitorStream
 from tunnel.server.registry import Holder
 from tunnel.server.telling import note_health, note_released
+from tunnel.server.vetting import vet
 
 SOFTWARE: Final = f"tunnel {__version__}"
 
@@ -337,21 +337,12 @@ class AgentSession:
                 assert_never(event)
 
     def _authenticate(self, hello: Hello) -> None:
-        hub = self._hub
-        verified = verify_token(hello.token, hub.keys, hub.clock.unix())
-        if not isinstance(verified, Success):
-            error = error_of(verified)
-            self._refuse(token_refusal_code(error), describe_token(error))
+        vetted = vet(self._hub, hello)
+        if not isinstance(vetted, Success):
+            self._refuse(error_of(vetted).code, error_of(vetted).detail)
             return
-        refused = refusal_of(hub.directory, value_of(verified))
-        if refused is not None:
-            self._refuse(*refused)
-            return
-        if hub.is_draining:
-            self._refuse(RefusalCode.SHUTTING_DOWN, "the server is shutting down")
-            return
-        self._presented = value_of(verified)
-        hub.registry.open(self, value_of(verified), hello)
+        self._presented = value_of(vetted)
+        self._hub.registry.open(self, value_of(vetted), hello)
 
     def _lapse(self, lease: Lease, now: Instant) -> None:
         """Its time is over, or that of the token, of which the agent knows already."""

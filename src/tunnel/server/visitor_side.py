@@ -10,7 +10,7 @@ from tunnel.core.route.table import Lease
 from tunnel.drive.address import Address
 from tunnel.drive.link import Link
 from tunnel.drive.transport import close_once, end_writing, reset, stream_transport, unsent_bytes
-from tunnel.server.hub import OpenStream
+from tunnel.server.parties import OpenStream
 from tunnel.server.throttle import Throttle
 
 _NOBODY: Final = Instant(0.0)
