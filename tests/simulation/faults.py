@@ -102,6 +102,7 @@ class Faults:
         if kind == "reset":
             end.sever()
         elif kind == "deafen":
+            self._kernel.deafened.add(end.address[0])
             which = self._random.choice(("both", "here", "there"))
             end.is_deaf = end.is_deaf or which != "there"
             if end.peer is not None:

@@ -1,9 +1,11 @@
 """What each exchange must have come to: always, and exactly where nobody harmed anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from tests.simulation.exchange import BREAKS, Conduct, Deed, Exchange, Framing
+from tests.simulation.watch import Watch
+from tests.simulation.wire import Wire
 
 Found = Callable[[str], None]
 
@@ -61,6 +63,20 @@ def judge_drain(exchange: Exchange, found: Found, stopped_at: float, grace_secon
         return
     if exchange.ended_at < stopped_at + grace_seconds:
         _judge_calm(exchange, found)
+
+
+def judge_connections(watch: Watch, wires: Mapping[str, Sequence[Wire]], *, is_calm: bool) -> None:
+    """Everything has ended: each raw connection has had one outcome, in which every byte of it is counted."""
+    for host, tally in watch.raw.items():
+        came = [wire for wire in wires.get(host, ()) if not wire.was_turned_away]
+        received, sent = sum(wire.received for wire in came), sum(wire.sent_at_most for wire in came)
+        if tally.done != tally.begun:
+            watch.found(f"{tally.done} outcomes of {tally.begun} raw connections from {host}")
+        if is_calm and tally.begun != len(came):
+            watch.found(f"{host} connected {len(came)} times, and the server had {tally.begun} raw connections of it")
+        if received > tally.bytes_down or tally.bytes_up > sent:
+            counted = f"{tally.bytes_down} down and {tally.bytes_up} up"
+            watch.found(f"{host} received {received} bytes and sent at most {sent}; counted are {counted}")
 
 
 def _judge_whole(exchange: Exchange, found: Found) -> None:

@@ -87,6 +87,8 @@ class Kernel:
         self.ends: Final[dict[int, End]] = {}
         """Of all connections, until both sides are through with them."""
         self.names: Final[dict[str, str]] = {}
+        self.deafened: Final[set[str]] = set()
+        """Hosts of which a connection was made deaf, at its one side or its other."""
         self.cut: Final[set[frozenset[str]]] = set()
         """Pairs of hosts between which nothing passes."""
         self.log: Final[deque[str]] = deque(maxlen=_LOG_LINES)

@@ -52,6 +52,8 @@ class Plan:
     """Links of each agent."""
     is_pooled: bool = False
     """Whether all agents share one name."""
+    is_left: bool = False
+    """Whether one agent of the pool is told to stop while exchanges run."""
     has_checks: bool = False
     """Whether agents ask their local services how they do."""
 
@@ -67,6 +69,7 @@ class Plan:
         """Whether nothing but local services and visitors does harm."""
         ejects = self.is_rough and (self.is_pooled or self.has_checks)
         harmless = not self.rivals and not self.is_stopped_early and not ejects and not self.exchanges_max
+        harmless &= not self.is_left
         return not self.faults and harmless
 
 
@@ -89,7 +92,9 @@ def drawn(seed: int) -> Plan:
     is_pooled = more.random() < 0.2
     ways = random.Random(f"{seed}/ways")
     road = ways.choice(list(Road)) if ways.random() < 0.5 else Road.PLAIN
+    leaving = random.Random(f"{seed}/leaving")
     return Plan(
+        is_left=is_pooled and leaving.random() < 0.5,
         links=more.choice((1, 1, 1, 2, 3)),
         is_pooled=is_pooled,
         has_checks=more.random() < 0.3 and not road.is_raw,

@@ -63,6 +63,8 @@ class Visitor:
         self._hang_up(is_hard=False)
 
     def _is_harmed(self, exchange: Exchange) -> bool:
+        if self._wire is None and self._host in self._loop.system.kernel.deafened:
+            exchange.is_harmed = True  # before TLS stood
         end = None if self._wire is None else self._wire.sock.end
         if end is not None and (end.is_deaf or (end.peer is not None and end.peer.is_deaf)):
             exchange.is_harmed = True

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final, final
 
 from tests.simulation.exchange import Exchange
@@ -15,17 +16,20 @@ from tunnel.core.base.outcome import Success
 from tunnel.core.mux.events import Event as MuxEvent
 from tunnel.core.mux.events import StreamData, StreamEnded, StreamReset
 from tunnel.core.mux.session import Session
+from tunnel.drive.address import Address
 from tunnel.drive.link import Link
 from tunnel.observe.events import (
     ConnectionDone,
     Event,
     ExchangeDone,
     NameGranted,
+    NameReleased,
     ServerReady,
     SessionEnded,
     SessionOpened,
 )
 from tunnel.server.hub import Hub
+from tunnel.server.raw import RawConnection
 
 _FINDINGS_MAX: Final = 20
 _LOOK_EVERY: Final = 64
@@ -52,8 +56,12 @@ class Watch:
         self._fences: Final[dict[tuple[int, str], float]] = {}
         self.ended_at: Final[dict[int, float]] = {}
         """When the server said that a link is over, by its session."""
-        self.connections = 0
-        """Raw connections whose end was told."""
+        self.granted: Final[set[tuple[int, str]]] = set()
+        """Which agents ever had which names."""
+        self.released_at: Final[dict[tuple[int, str], float]] = {}
+        """When the server said that a session answers for a name no more."""
+        self.raw: Final[dict[str, Tally]] = {}
+        """Raw connections, by the host that they came from."""
         self.exchanges_max = 0
         """Of one name at the same time, where the world has such a limit."""
         self._turns = 0
@@ -86,13 +94,27 @@ class Watch:
             self._note_grant(event)
         elif isinstance(event, SessionEnded):
             self.ended_at[event.session] = self._kernel.now
+        elif isinstance(event, NameReleased):
+            self.released_at.setdefault((event.session, event.name), self._kernel.now)
         elif isinstance(event, ConnectionDone):
-            self.connections += 1
+            self._note_connection(event)
         elif isinstance(event, ExchangeDone):
             self._note_done(event)
 
+    def agent_of(self, session: int) -> int:
+        """Which agent opened a session, -1 when that is not known."""
+        return self._agents.get(session, -1)
+
+    def _note_connection(self, event: ConnectionDone) -> None:
+        tally = self.raw.setdefault(event.peer, Tally())
+        tally.done += 1
+        tally.bytes_up += event.bytes_up
+        tally.bytes_down += event.bytes_down
+
     def _note_grant(self, event: NameGranted) -> None:
+        self.released_at.pop((event.session, event.name), None)
         agent = self._agents.get(event.session, -1)
+        self.granted.add((agent, event.name))
         before = self._holders.get(event.name, agent)
         self._holders[event.name] = agent
         self._fences.pop((agent, event.name), None)
@@ -128,6 +150,9 @@ class Watch:
                 self.found("a visitor is counted that has no connection")
         for ledger in self.ledgers.values():
             ledger.look(self.found)
+        for host, tally in self.raw.items():
+            if tally.done > tally.begun:
+                self.found(f"{tally.done} outcomes of {tally.begun} raw connections from {host}")
 
     def _look_at_limits(self, hub: Hub) -> None:
         running: Counter[str] = Counter()
@@ -142,7 +167,7 @@ class Watch:
         """Hear of each hub and each link that is made inside, and of what passes their sessions."""
         watch = self
         originals = [(owner, name, getattr(owner, name)) for owner, name in _WATCHED]
-        hub_made, link_made, taken, returned, send, reset = (original for _, _, original in originals)
+        hub_made, link_made, taken, returned, send, reset, raw_begun = (original for _, _, original in originals)
 
         def on_hub(self: Hub, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed on
             hub_made(self, *args, **kwargs)
@@ -172,7 +197,7 @@ class Watch:
             watch.ledgers[id(self)].resets.add(stream)
             reset(self, stream)
 
-        wrapped = (on_hub, on_link, on_taken, on_returned, on_send, on_reset)
+        wrapped = (on_hub, on_link, on_taken, on_returned, on_send, on_reset, self._raw_counted(raw_begun))
         for (owner, name, _), value in zip(originals, wrapped, strict=True):
             setattr(owner, name, value)
         try:
@@ -180,6 +205,14 @@ class Watch:
         finally:
             for owner, name, value in originals:
                 setattr(owner, name, value)
+
+    def _raw_counted(self, begun: Callable[..., None]) -> Callable[..., None]:
+        def on_raw(raw: RawConnection, transport: Any) -> None:  # noqa: ANN401 - passed on
+            begun(raw, transport)
+            peer: Address = getattr(raw, "_peer")  # noqa: B009 - likewise
+            self.raw.setdefault(peer.host, Tally()).begun += 1
+
+        return on_raw
 
     def balance(self) -> None:
         """At rest: what one end of each link sent is what the other was told, but for streams that were reset."""
@@ -197,7 +230,19 @@ _WATCHED: Final[tuple[tuple[type, str], ...]] = (
     (Session, "return_credit"),
     (Session, "send"),
     (Session, "reset"),
+    (RawConnection, "on_connected"),
 )
+
+
+@final
+@dataclass(slots=True)
+class Tally:
+    """Raw connections of one host: how many began, how many have had their outcome, and what was counted of them."""
+
+    begun: int = 0
+    done: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
 
 
 @final

@@ -12,6 +12,8 @@ END: Final = "end"
 """How a connection is over that its peer ended well."""
 
 
+_ALERT: Final = 21
+"""The first byte of a record with an alert (RFC 8446 section 5.1)."""
 CUT: Final = "cut within TLS"
 """How it is over when the peer ended the connection and not TLS before."""
 
@@ -36,6 +38,10 @@ class Wire:
         self._tls: ssl.SSLObject | None = None
         self._incoming = self._outgoing = ssl.MemoryBIO()
         self.received = 0
+        self.was_turned_away = False
+        """What came first is an alert of TLS: nobody answers there."""
+        self.sent_at_most = 0
+        """Bytes handed to the system, whatever became of them."""
 
     @property
     def held(self) -> int:
@@ -90,6 +96,8 @@ class Wire:
             raise Over(errno.errorcode.get(cause.errno or 0, "error")) from None
         if not data:
             raise Over(END)
+        if not self.received and data[0] == _ALERT:
+            self.was_turned_away = True
         self.received += len(data)
         return data
 
@@ -129,6 +137,7 @@ class Wire:
         await self._send_raw(self._outgoing.read())
 
     async def _send_raw(self, data: bytes) -> None:
+        self.sent_at_most += len(data)
         try:
             await self._loop.sock_sendall(self.sock, data)  # type: ignore[arg-type]
         except OSError as cause:

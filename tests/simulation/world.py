@@ -11,7 +11,7 @@ import anyio
 from tests.simulation.exchange import Conduct, Deed, Exchange, draw, probe
 from tests.simulation.faults import Faults
 from tests.simulation.files import failing_files
-from tests.simulation.judge import judge, judge_drain
+from tests.simulation.judge import judge, judge_connections, judge_drain
 from tests.simulation.kernel import Endless, Kernel, Stuck
 from tests.simulation.loop import SimLoop
 from tests.simulation.parties import (
@@ -113,6 +113,8 @@ class World:
         self._state: Final = state
         self._numbers = 0
         self._ports: Final[dict[str, int]] = {}
+        self._wires: Final[dict[str, list[Wire]]] = {}
+        """The connections of visitors to raw endpoints, by their host."""
         watch.exchanges_max = plan.exchanges_max
         self._stopped_at = 0.0
 
@@ -166,6 +168,9 @@ class World:
             await asyncio.sleep(self.random.random() * plan.spread)
             rival = parties.begin(len(parties.agents), parties.agents[0].name)
             await first_of(rival.log.is_ready, rival.task)
+        if plan.is_left:
+            await asyncio.sleep(self.random.random() * plan.spread)
+            self.random.choice(parties.agents).stop.set()
         if plan.is_stopped_early:
             await self._stop_early(loop, parties)
         await asyncio.wait([*visits, troubles])
@@ -231,10 +236,18 @@ class World:
 
     def _judge_session(self, exchange: Exchange) -> None:
         """No byte reaches a visitor that its service wrote after the link was over that carries it, pools included."""
-        over_at = self.watch.ended_at.get(exchange.session, float("inf"))
+        watch, session = self.watch, exchange.session
+        if session and exchange.answered_by not in {-1, watch.agent_of(session)}:
+            watch.found(f"agent {watch.agent_of(session)} is said to have answered: {exchange.story()}")
+        is_answered = exchange.answered_by >= 0 and not exchange.is_raw  # one that is raw stays where it came
+        if is_answered and (exchange.answered_by, exchange.name) not in watch.granted:
+            watch.found(f"agent {exchange.answered_by} never had that name: {exchange.story()}")
+        if session and exchange.began_at > watch.released_at.get((session, exchange.name), float("inf")):
+            watch.found(f"began when session {session} had left the name: {exchange.story()}")
+        over_at = watch.ended_at.get(session, float("inf"))
         latest = next((sent.at for sent in exchange.sent if sent.until >= exchange.got_down), 0.0)
         if exchange.outcomes and exchange.got_down and latest > over_at:
-            self.watch.found(f"bytes from after the end of session {exchange.session}: {exchange.story()}")
+            watch.found(f"bytes from after the end of session {session}: {exchange.story()}")
 
     def _exchange(self, name: str) -> Exchange:
         self._numbers += 1
@@ -257,7 +270,10 @@ class World:
 
         async def arrive(name: str) -> Wire:
             plain = self._ports.get(name, PUBLIC_PORT)
-            return await come(loop, road, SERVER, (plain, AGENTS_PORT), host, name, self.plan.weather.record)
+            wire = await come(loop, road, SERVER, (plain, AGENTS_PORT), host, name, self.plan.weather.record)
+            if road.is_raw:
+                self._wires.setdefault(host, []).append(wire)
+            return wire
 
         visitor = Visitor(loop, host, arrive, exchanges, self.watch.found, self.watch.fenced_at)
         await visitor.run()
@@ -308,6 +324,7 @@ class World:
             if not task.cancelled() and task.exception() is not None:
                 self.watch.found(f"an exception came out: {task.exception()!r}")
         await asyncio.sleep(1.0)
+        judge_connections(self.watch, self._wires, is_calm=self.plan.is_calm and not self.system.points.fails_at)
         self._nothing_is_left(loop)
 
     def _nothing_is_left(self, loop: SimLoop) -> None:

@@ -17,7 +17,7 @@ SLICE = 40
 
 
 @pytest.mark.shows("SIM-HOLD-001", "SIM-HOLD-002", "SIM-HOLD-003", "SIM-HOLD-004", "SIM-HOLD-005", "SIM-HOLD-006")
-@pytest.mark.shows("SIM-HOLD-007", "SIM-HOLD-008", "SIM-HOLD-009")
+@pytest.mark.shows("SIM-HOLD-007", "SIM-HOLD-008", "SIM-HOLD-009", "SIM-HOLD-010", "SIM-HOLD-011")
 @pytest.mark.parametrize("first", range(0, SLICE, 10))
 def test_worlds_are_sound(first: int) -> None:
     for seed in range(first, first + 10):
@@ -31,6 +31,7 @@ def test_the_slice_has_worlds_of_every_kind() -> None:
     assert {plan.road for plan in plans} == set(Road)
     assert any(plan.tells_service for plan in plans)
     assert {plan.exchanges_max for plan in plans} == {0, 1, 2}
+    assert any(plan.is_left for plan in plans)
 
 
 @pytest.mark.shows("SIM-SEED-001")
