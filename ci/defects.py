@@ -2,6 +2,7 @@
 
 `python -m ci.defects [--only NAME]... [--list]` applies the entries of ci/defects/*.toml one at a time to a copy of
 src/, runs the tests named with it against that copy, and expects them to fail. The tree itself is never touched.
+Hypothesis draws the same examples in every run: whether a defect is caught is a property of the tree, not of luck.
 """
 
 import argparse
@@ -20,11 +21,15 @@ from typing import Final, final
 
 ROOT: Final = Path(__file__).parents[1]
 LISTS: Final = "ci/defects"
+FOLDERS: Final = ("src", "tests", "ci", "spec", "bench")
+FILES: Final = ("pyproject.toml", "ruff.toml")
+KNOWN_TO_MYPY: Final = Path(".mypy_cache", "planted")
 WORKERS: Final = 2
 VECTORS_NAME: Final = "TUNNEL_SHARED_VECTORS"
 SECONDS_MAX: Final = 300.0
 """One defect may turn a loop endless; a run that long counts as caught, as the suite would have hung visibly."""
 _PASSED: Final = "the tests passed"
+_ALONE: Final = ("-p", "no:xdist")
 _FAILED: Final = 1
 """What pytest returns when tests failed; any other number is trouble of another kind and proves nothing."""
 
@@ -47,7 +52,7 @@ class Defect:
 class Verdict:
     """What happened with one defect."""
 
-    name: str
+    defect: Defect
     caught: bool
     story: str
     seconds: float
@@ -72,52 +77,68 @@ def stale(root: Path, defect: Defect) -> str | None:
     return f"no such test: {', '.join(missing)}" if missing or not defect.tests else None
 
 
-def sound(root: Path, defects: Sequence[Defect]) -> str | None:
-    """Why the named tests do not even pass on an unbroken copy (then a failure would prove nothing), or None."""
+def sound(copy: Path, defects: Sequence[Defect]) -> str | None:
+    """Why the named tests do not even pass on an unbroken copy (then a failure would prove nothing), or None.
+
+    The run also leaves its bytecode in the copy, which the copies made of it then need not compile again.
+    """
     tests = sorted({test for defect in defects for test in defect.tests})
-    with tempfile.TemporaryDirectory(prefix="sound-") as folder:
-        _copy_tree(root, Path(folder))
-        failed, story = _run_tests(Path(folder), tests)
+    together = ("-n", str(WORKERS)) if len(tests) > WORKERS else _ALONE
+    failed, story = _run_tests(copy, tests, together)
     return f"without any defect: {story}" if failed or not story.startswith(_PASSED) else None
 
 
-def tried(root: Path, defect: Defect) -> Verdict:
-    """Apply one defect to a copy and run its tests there."""
+def tried(base: Path, defect: Defect) -> Verdict:
+    """Apply one defect to a copy of the sound one and run its tests there."""
     began = time.monotonic()
-    trouble = stale(root, defect)
+    trouble = stale(base, defect)
     if trouble is not None:
-        return Verdict(defect.name, caught=False, story=trouble, seconds=0.0)
+        return Verdict(defect, caught=False, story=trouble, seconds=0.0)
     with tempfile.TemporaryDirectory(prefix="defect-") as folder:
         copy = Path(folder)
-        _copy_tree(root, copy)
-        broken = copy / defect.file
-        broken.write_text(broken.read_text(encoding="utf-8").replace(defect.old, defect.new), encoding="utf-8")
+        _link_tree(base, copy)
+        _break(copy / defect.file, defect)
         caught, story = _run_tests(copy, defect.tests)
-    return Verdict(defect.name, caught, story, time.monotonic() - began)
+    return Verdict(defect, caught, story, time.monotonic() - began)
 
 
 def _copy_tree(root: Path, copy: Path) -> None:
     ignored = shutil.ignore_patterns("__pycache__", ".hypothesis")
-    for folder in ("src", "tests", "ci", "spec", "bench"):
+    for folder in FOLDERS:
         if (root / folder).exists():
             shutil.copytree(root / folder, copy / folder, ignore=ignored)
-    for file in ("pyproject.toml", "ruff.toml"):
+    for file in FILES:
         if (root / file).exists():
             shutil.copy(root / file, copy / file)
-    known = Path(
-        ".mypy_cache", "planted"
-    )  # what mypy knows of other people's packages: saves 12 s a defect of the wall
-    if (root / known).exists():
-        shutil.copytree(root / known, copy / known)
 
 
-def _run_tests(copy: Path, tests: Sequence[str]) -> tuple[bool, str]:
-    # Our source comes first on the path, before the installed package that points at the tree.
-    environment = {**os.environ, **_vectors(), "PYTHONPATH": f"{copy / 'src'}:{copy}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:randomly", "-p", "no:xdist", "--no-header", *tests]
+def _link_tree(base: Path, copy: Path) -> None:
+    # Links, as a thousand files are written slowly; only the broken one is written anew, and no test writes into its
+    # own tree. What mypy knows of others' packages saves 12 s a defect of the wall; mypy writes, so that is copied.
+    ignored = shutil.ignore_patterns(".hypothesis")
+    for folder in FOLDERS:
+        if (base / folder).exists():
+            shutil.copytree(base / folder, copy / folder, ignore=ignored, copy_function=os.link)
+    for file in FILES:
+        if (base / file).exists():
+            shutil.copy(base / file, copy / file)
+    if (base / KNOWN_TO_MYPY).exists():
+        shutil.copytree(base / KNOWN_TO_MYPY, copy / KNOWN_TO_MYPY)
+
+
+def _break(file: Path, defect: Defect) -> None:
+    text = file.read_text(encoding="utf-8").replace(defect.old, defect.new)
+    file.unlink()  # the link alone; the sound file stays
+    file.write_text(text, encoding="utf-8")
+    for compiled in (file.parent / "__pycache__").glob(f"{file.stem}.*"):
+        compiled.unlink()
+
+
+def _run_tests(copy: Path, tests: Sequence[str], how: Sequence[str] = _ALONE) -> tuple[bool, str]:
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:randomly", *how, "--no-header", *tests]
     try:
         done = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS_MAX
+            command, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=False, timeout=SECONDS_MAX
         )
     except subprocess.TimeoutExpired:
         return True, "the tests did not end"
@@ -126,6 +147,13 @@ def _run_tests(copy: Path, tests: Sequence[str]) -> tuple[bool, str]:
         return True, last.removeprefix("FAILED ").partition(" - ")[0].partition("[")[0].rpartition("/")[2]
     words = _PASSED if done.returncode == 0 else f"pytest ended with {done.returncode}"
     return False, f"{words}: {' '.join((done.stdout + done.stderr).split())[-200:]}"
+
+
+def _environment(copy: Path) -> dict[str, str]:
+    """Our source before the installed package, which points at the tree; the same examples and hashes in every run."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    path = {"PYTHONPATH": f"{copy / 'src'}:{copy}"}
+    return {**kept, **_vectors(), **path, "HYPOTHESIS_PROFILE": "defects", "PYTHONHASHSEED": "0"}
 
 
 def _vectors() -> dict[str, str]:
@@ -155,18 +183,28 @@ def main(arguments: Sequence[str], root: Path = ROOT) -> int:
         for defect in defects:
             print(f"{defect.name:<40} {defect.why}")
         return 0
-    current = [defect for defect in defects if stale(root, defect) is None]
-    trouble = sound(root, current) if current else None
+    with tempfile.TemporaryDirectory(prefix="sound-") as folder:
+        return _try_all(root, Path(folder), defects)
+
+
+def _try_all(root: Path, base: Path, defects: Sequence[Defect]) -> int:
+    _copy_tree(root, base)
+    current = [defect for defect in defects if stale(base, defect) is None]
+    trouble = sound(base, current) if current else None
     if trouble is not None:
         print(f"✗ {trouble}")
         return 1
-    missed = 0
+    missed: list[Verdict] = []
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        for verdict in pool.map(lambda defect: tried(root, defect), defects):
-            missed += not verdict.caught
+        for verdict in pool.map(lambda defect: tried(base, defect), defects):
+            missed += [] if verdict.caught else [verdict]
             mark = "✓" if verdict.caught else "✗"
-            print(f"{mark} {verdict.name:<36} {verdict.seconds:3.0f} s  {verdict.story}", flush=True)
-    print(f"{len(defects) - missed} of {len(defects)} deliberate defects caught")
+            print(f"{mark} {verdict.defect.name:<36} {verdict.seconds:3.0f} s  {verdict.story}", flush=True)
+    print(f"{len(defects) - len(missed)} of {len(defects)} deliberate defects caught")
+    # Once more at the end, as the end of a long output is what is read, or all that was kept.
+    for verdict in missed:
+        defect = verdict.defect
+        print(f"✗ missed: {defect.name} ({defect.file}: {defect.why}), of {', '.join(defect.tests)}: {verdict.story}")
     return 1 if missed else 0
 
 

@@ -8,16 +8,17 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tunnel.observe.escapes import escape_stories, handler_escapes_total
 
 # No deadline anywhere: how long an example takes says how busy this machine is.
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", derandomize=True, print_blob=True, deadline=None)
-settings.load_profile("here")
-if os.environ.get("CI") == "true":
-    settings.load_profile("ci")
+# A deliberate defect is caught by the first example that fails; nobody reads the smallest one.
+SOON = (Phase.explicit, Phase.generate)
+settings.register_profile("defects", derandomize=True, phases=SOON, report_multiple_bugs=False, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "here"))
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 from ci.defects import LISTS, main
+from hypothesis import settings
 
 CODE = "def doubled(number: int) -> int:\n    return number * 2\n"
 TEST = "from thing import doubled\n\n\ndef test_doubled() -> None:\n    assert doubled(3) == 6\n"
+LUCK = """import os
+
+
+def test_nothing_is_drawn_by_luck() -> None:
+    assert (os.environ["HYPOTHESIS_PROFILE"], os.environ["PYTHONHASHSEED"]) == ("defects", "0")
+"""
 ENTRY = """[[defect]]
 name = "{name}"
 file = "src/thing.py"
@@ -26,6 +33,7 @@ def _tree(root: Path, *entries: str) -> Path:
         "tests/test_thing.py": TEST,
         "tests/test_failing.py": "def test_false() -> None:\n    assert False\n",
         "tests/test_broken.py": "import nothing_of_this_name\n",
+        "tests/test_luck.py": LUCK,
         f"{LISTS}/all.toml": "\n".join(entries),
     }.items():
         (root / file).parent.mkdir(parents=True, exist_ok=True)
@@ -69,6 +77,28 @@ def test_only_a_failing_test_catches_a_defect(
 def test_a_stale_entry_is_an_error(entry: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([], _tree(tmp_path, entry)) == 1
     assert words in capsys.readouterr().out
+
+
+@pytest.mark.shows("WALL-DEFECT-003")
+def test_what_was_missed_is_said_again_at_the_end_with_its_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entries = (_entry("missed", new="number + number"), _entry("caught"), _entry("gone", old="number / 2"))
+    assert main([], _tree(tmp_path, *entries)) == 1
+    *_, summary, missed, gone = capsys.readouterr().out.splitlines()
+    assert summary == "1 of 3 deliberate defects caught"
+    assert missed.startswith("✗ missed: missed (src/thing.py: planted), of tests/test_thing.py: the tests passed: ")
+    assert gone.startswith(
+        "✗ missed: gone (src/thing.py: planted), of tests/test_thing.py: the old text occurs 0 times"
+    )
+
+
+@pytest.mark.shows("WALL-DEFECT-004")
+def test_a_defect_is_caught_or_missed_in_every_run_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    profile = settings.get_profile("defects")
+    assert (profile.derandomize, profile.database) == (True, None)
+    assert main([], _tree(tmp_path, _entry(new="number + number", test="test_luck"))) == 1
+    assert "the tests passed" in capsys.readouterr().out
 
 
 @pytest.mark.shows("WALL-DEFECT-002")
