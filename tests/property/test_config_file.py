@@ -44,7 +44,7 @@ from tunnel.drive.address import Address
 HERE: Final = Path("/etc/tunnel")
 ZONE: Final = "a domain name whose sub-domains are the public names, such as tunnel.example.com"
 LISTENER: Final = "HOST:PORT to listen on, such as 127.0.0.1:8080, 0.0.0.0:443 or [::]:443"
-PEER: Final = "HOST:PORT of the server's agent listener, such as tunnel.example.com:4443"
+PEER: Final = "HOST:PORT of the server's agent listener, such as tunnel.example.com:7443"
 DEFAULTS: Final[dict[str, int | float]] = dataclasses.asdict(DEFAULT_LIMITS)
 
 

@@ -181,8 +181,14 @@ async def test_an_agent_does_not_speak_tls_1_2(state: Path) -> None:
 
 
 async def test_an_authority_that_is_no_file_is_an_error_of_the_settings(state: Path, tmp_path: Path) -> None:
-    async with dialling(state, Address(LOOPBACK, 1), tmp_path / "missing.pem") as agent:
-        assert isinstance(error_in(await agent.end()), SettingsUnusable)
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("no certificate")
+    for file, why in (
+        (tmp_path / "missing.pem", "cannot be read: No such file or directory"),
+        (garbage, "holds no certificate in PEM"),
+    ):
+        async with dialling(state, Address(LOOPBACK, 1), file) as agent:
+            assert error_in(await agent.end()) == SettingsUnusable(str(file), why)
 
 
 @pytest.mark.shows("OPS-BEAT-002")

@@ -184,8 +184,8 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path, capsys: pytest
     for line in (
         f"tunnel: {tmp_path}/c.toml: limits.links_mx: unknown key; did you mean links_max?",
         "tunnel: TARGET: 'http://x/y' is not a local service: 3000, host:3000, http://host:3000 or https://host:3000",
-        "tunnel: --server: 'x' is not HOST:PORT of the server's agent listener, such as tunnel.example.com:4443",
-        "tunnel: --name: '-a' is not a name: `-a` is no name: it begins or ends with a hyphen.",
+        "tunnel: --server: 'x' is not HOST:PORT of the server's agent listener, such as tunnel.example.com:7443",
+        "tunnel: --name: '-a' is not a name: it begins or ends with a hyphen",
         "tunnel: --ca: '' is not a path",
         f"tunnel: --token-file: cannot read {tmp_path}/none: No such file or directory",
     ):
@@ -379,6 +379,19 @@ def test_mint_writes_a_file_that_only_its_owner_reads(tmp_path: Path, capsys: py
     assert capsys.readouterr().out == ""
     assert run([*arguments[:-1], str(tmp_path / "no" / "t")], NOBODY) == ExitCode.USAGE
     assert "No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.shows("OPS-CLI-014")
+def test_a_secret_takes_the_place_of_no_device_and_no_pipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pipe, named = tmp_path / "pipe", tmp_path / "named"
+    os.mkfifo(pipe)
+    named.symlink_to(pipe)
+    for out in (pipe, named, tmp_path):
+        arguments = ["token", "mint", "--state", str(tmp_path / "s"), "--name", "demo", "--out", str(out)]
+        assert run(arguments, NOBODY) == ExitCode.USAGE
+        assert f"{out} is there and is no plain file" in capsys.readouterr().err
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert named.is_symlink()
 
 
 @pytest.mark.shows("OPS-CLI-014")

@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
 EXIT_HELP: Final = """\
 exit codes:
   0    done, or ended in order by Ctrl-C or SIGTERM
-  1    not reloaded, no such session, or a migration is pending: all is as before
+  1    not reloaded, no such session, or migrations are pending; all is as before
   2    usage: an argument or a file of ours is not right, or the store says no
   3    the name or the port is taken by somebody else
   4    not authorised: the token was refused or does not permit this
@@ -68,7 +68,7 @@ def sentence_of(end: AgentEnd | ServerEnd) -> str:
     """What happened and what to do about it."""
     match end:
         case NameDenied(name=name, detail=detail):
-            return f"the name {name!r} is not ours: {detail}; choose another --name, or leave it out for any free one"
+            return f"the name {name!r} is not ours: {detail} Leave --name out for any free one."
         case PortDenied(detail=detail):
             return f"the port is not ours: {detail}"
         case NotAuthorised(code=code, detail=detail):

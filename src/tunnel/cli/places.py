@@ -41,7 +41,7 @@ class BadText:
 
 
 _LISTENER: Final = "HOST:PORT to listen on, such as 127.0.0.1:8080, 0.0.0.0:443 or [::]:443"
-_PEER: Final = "HOST:PORT of the server's agent listener, such as tunnel.example.com:4443"
+_PEER: Final = "HOST:PORT of the server's agent listener, such as tunnel.example.com:7443"
 _TARGETS: Final = "a local service: 3000, host:3000, http://host:3000 or https://host:3000"
 _ZONE: Final = "a domain name whose sub-domains are the public names, such as tunnel.example.com"
 _API: Final = "HOST:PORT for API and dashboard, such as 127.0.0.1:7480, or `none`"

@@ -49,7 +49,6 @@ from tunnel.core.link.messages import HostHeader, Keep, Share
 from tunnel.core.policy.ip import Block
 from tunnel.core.policy.rules import BLOCKS_MAX, Policy, SignIn
 from tunnel.core.proxy.header import ProxyVersion
-from tunnel.core.route.name import describe as describe_name
 from tunnel.core.route.name import label_of
 from tunnel.core.token.token import EndpointKind
 from tunnel.server.settings import CertificateFiles, ControlChoice, ServerSettings
@@ -318,4 +317,4 @@ def _label_of(text: str) -> Outcome[str, BadText]:
     label = label_of(text)
     if isinstance(label, Success):
         return Success(str(value_of(label)))
-    return Failure(BadText(text, f"a name: {describe_name(error_of(label))}"))
+    return Failure(BadText(text, f"a name: it {error_of(label).fault.value}"))

@@ -107,11 +107,20 @@ def sentences_of(problems: Problems) -> str:
 
 
 def write_secret(file: Path, text: str) -> Outcome[None, Problem]:
-    """Success when `file` holds the secret and nobody but its owner may read it."""
+    """Success when `file` holds the secret and nobody but its owner may read it; only a plain file is replaced."""
+    if _is_something_else(file):  # a device or a pipe: to put a file in its place harms whoever uses it
+        return Failure(CannotRead("--out", f"{file} is there and is no plain file; name one, or leave --out out"))
     written = files.replace(file, text.encode() + b"\n", files.PRIVATE)
     if isinstance(written, Success):
         return written
     return Failure(CannotRead("--out", files.describe(error_of(written))))
+
+
+def _is_something_else(file: Path) -> bool:
+    try:
+        return not stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        return False  # nothing is there, or nothing that we may see: whoever writes will be told
 
 
 def _narrowing(command: NarrowCommand, now: UnixSeconds, problems: list[Problem]) -> Narrowing:

@@ -90,8 +90,10 @@ def _verifying(authority: Path | None, protocol: str) -> Outcome[ssl.SSLContext,
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         else:
             context.load_verify_locations(cafile=str(authority))
+    except ssl.SSLError:
+        return Failure(TlsUnusable(str(authority), "holds no certificate in PEM"))
     except OSError as cause:
-        return Failure(TlsUnusable(str(authority), str(cause)))
+        return Failure(TlsUnusable(str(authority), f"cannot be read: {cause.strerror}"))
     context.set_alpn_protocols([protocol])
     if protocol == ALPN:
         context.minimum_version = ssl.TLSVersion.TLSv1_3
