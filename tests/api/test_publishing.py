@@ -29,9 +29,10 @@ from tunnel.core.control.name import NameRecord
 from tunnel.core.directory.directory import Directory, Quota
 from tunnel.core.directory.month import month_of
 from tunnel.core.token.token import TokenId
-from tunnel.drive.clock import SystemClock
+from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.drive.directory_file import DIRECTORY, read_directory
 from tunnel.drive.feed import FeedClient
+from tunnel.drive.server_id import server_id
 
 pytestmark = pytest.mark.anyio
 
@@ -163,7 +164,9 @@ async def test_the_store_hears_who_holds_what(tmp_path: Path) -> None:
         await publisher.look()
         known = await control.plane.store.leases_of(Label("demo"))
         assert isinstance(known, Success)
-        assert [(lease.account, lease.session, lease.epoch) for lease in value_of(known)] == [(OURS, "3", 7)]
+        (lease,) = value_of(known)
+        assert (lease.account, lease.session, lease.epoch, lease.host) == (OURS, "3", 7, "here")
+        assert Success(lease.server) == server_id(tmp_path, SystemEntropy())
         control.feed.answers["endpoints"] = {"items": []}
         control.clock.seconds += LEASES_SECONDS
         await publisher.look()
@@ -177,8 +180,8 @@ async def test_the_store_hears_who_holds_what(tmp_path: Path) -> None:
 def test_what_is_no_endpoint_is_left_out(items: object) -> None:
     times: dict[str, object] = {"epoch": 7, "since": 1, "heartbeat": 2, "lapses": 3}
     held = items if isinstance(items, list) else [items]
-    assert leases_of({"items": [{**item, **times} if isinstance(item, dict) else item for item in held]}) == []
-    assert leases_of({"items": items}) == []
+    assert leases_of({"items": [{**item, **times} if isinstance(item, dict) else item for item in held]}, "s") == []
+    assert leases_of({"items": items}, "s") == []
 
 
 @pytest.mark.shows("GATE-CUT-002")

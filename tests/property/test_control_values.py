@@ -83,7 +83,7 @@ VALUES: tuple[object, ...] = (
     ACCOUNT,
     Act("ada", "192.0.2.1", "cli", "r-1"),
     NAME,
-    LeaseRecord(Label("www"), ACCOUNT.account, "1", "p", "h", 1, UnixSeconds(0), UnixSeconds(0), UnixSeconds(0)),
+    LeaseRecord(Label("www"), ACCOUNT.account, "1", "p", "h", 1, UnixSeconds(0), UnixSeconds(0), UnixSeconds(0), "s"),
     USED,
     UsageHour(ACCOUNT.account, Label("www"), UnixSeconds(0), 1, 2, 3, 4),
     REVOKED,

@@ -4,14 +4,13 @@ Between the store and its server stands a relay that lets a COMMIT through to th
 connection before the answer: the two cases that a client cannot tell apart.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final, final
 
-import anyio
 import pytest
-from anyio.abc import ByteStream, SocketAttribute
 from tests.support.postgres import PostgresServer
 from tests.support.store_world import ACT, NOW, Place, account, account_id, given, name, opened_store, refused, token_id
 
@@ -36,57 +35,66 @@ class Relay:
 
     def __init__(self, socket: Path) -> None:
         self._socket: Final = socket
+        self._serving: Final[list[asyncio.Task[None] | None]] = []
+        self._open: Final[list[asyncio.StreamWriter]] = []
         self.cuts = False
         self.lets_through = False
 
-    async def serve(self, client: ByteStream) -> None:
-        """One connection, until either end is done."""
-        async with client, await anyio.connect_unix(self._socket) as server, anyio.create_task_group() as tasks:
-
-            async def back() -> None:
-                with _quiet:
-                    async for data in server:
-                        await client.send(data)
-                tasks.cancel_scope.cancel()
-
-            tasks.start_soon(back)
-            commit = b""
-            with _quiet:
-                async for data in client:
-                    if self.cuts and COMMIT in data:
-                        self.cuts, commit = False, data
-                        break
-                    await server.send(data)
-            tasks.cancel_scope.cancel()
+    async def serve(self, client: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        """One connection, until either end is done or nobody needs the relay any more."""
+        self._serving.append(asyncio.current_task())
+        server, onward = await asyncio.open_unix_connection(self._socket)
+        self._open.extend((back, onward))
+        answers = asyncio.create_task(_pass_on(server, back))
+        try:
+            commit = await self._pass_on_until_cut(client, onward)
+            answers.cancel()
+            await asyncio.wait({answers})
             if commit and self.lets_through:
-                with anyio.CancelScope(shield=True):
-                    await server.send(commit)
-                    await server.receive()  # done, and nobody is told
+                onward.write(commit)
+                await server.read(1)  # done, and nobody is told
+        finally:
+            answers.cancel()
+            onward.close()
+            back.close()
+
+    async def end(self) -> None:
+        """Ends what is still open; nothing is cancelled, which `asyncio.start_server` would take for a defect."""
+        for writer in self._open:
+            writer.close()
+        serving = {task for task in self._serving if task is not None}
+        if serving:
+            await asyncio.wait(serving)
+
+    async def _pass_on_until_cut(self, client: asyncio.StreamReader, onward: asyncio.StreamWriter) -> bytes:
+        """The bytes with the COMMIT that was kept back; none when either end ended the connection."""
+        with suppress(ConnectionError):
+            while data := await client.read(1 << 16):
+                if self.cuts and COMMIT in data:
+                    self.cuts = False
+                    return data
+                onward.write(data)
+        return b""
 
 
-@final
-class _Quiet:
-    """Either end may be gone; that is what these connections are for."""
-
-    def __enter__(self) -> None:
-        """Nothing to begin."""
-
-    def __exit__(self, kind: type[BaseException] | None, cause: BaseException | None, trace: object) -> bool:
-        return isinstance(cause, (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream))
-
-
-_quiet: Final = _Quiet()
+async def _pass_on(server: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await server.read(1 << 16):
+            back.write(data)
+    back.close()
 
 
 @asynccontextmanager
 async def relayed(server: PostgresServer) -> AsyncIterator[tuple[Relay, int]]:
     """A relay in front of the server, and its port."""
     relay = Relay(server.socket_path)
-    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
-    async with listener, anyio.create_task_group() as tasks:
-        tasks.start_soon(listener.serve, relay.serve)
-        yield relay, listener.extra_attributes[SocketAttribute.local_port]()
-        tasks.cancel_scope.cancel()
+    listener = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    port: int = listener.sockets[0].getsockname()[1]
+    try:
+        yield relay, port
+    finally:
+        listener.close()
+        await relay.end()
 
 
 @pytest.mark.shows("STORE-JOURNAL-001", "STORE-AWAY-001")

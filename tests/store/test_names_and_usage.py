@@ -23,6 +23,7 @@ from tunnel.core.control.page import Page
 from tunnel.core.control.usage import UsageHour, UsageTotal
 from tunnel.core.journal.records import JournalId, SessionBegan, UsageNoted
 from tunnel.store.errors import AlreadyExists, NotFound, QuotaExceeded
+from tunnel.store.names import LAPSED_SECONDS
 from tunnel.store.port import Store
 
 pytestmark = pytest.mark.anyio
@@ -75,18 +76,43 @@ async def test_a_plan_bounds_the_names_of_its_accounts(store: Store) -> None:
 
 
 @pytest.mark.shows("STORE-NAME-003")
-async def test_what_a_host_says_of_its_leases_replaces_what_it_said(store: Store) -> None:
-    given(await store.note_leases("host-a", [lease("www"), lease("api", of=2, session="2")], NOW))
-    given(await store.note_leases("host-b", [lease("www", host="host-b", epoch=7)], NOW))
-    assert given(await store.leases_of(Label("www"))) == (lease("www", host="host-b", epoch=7), lease("www"))
+async def test_what_a_server_says_of_its_leases_replaces_what_it_said(store: Store) -> None:
+    first, second = "a" * 32, "b" * 32
+    elsewhere = lease("www", host="host-b", epoch=7, server=second)
+    given(await store.note_leases(first, [lease("www"), lease("api", of=2, session="2")], NOW))
+    given(await store.note_leases(second, [elsewhere], NOW))
+    assert given(await store.leases_of(Label("www"))) == (elsewhere, lease("www"))
     both = given(await store.leases(None, Page())).items
     assert [(one.name, one.host) for one in both] == [("api", "host-a"), ("www", "host-a"), ("www", "host-b")]
     assert given(await store.leases(account_id(2), Page())).items == (lease("api", of=2, session="2"),)
-    given(await store.note_leases("host-a", [lease("new"), lease("new", epoch=2)], NOW))
-    assert given(await store.leases_of(Label("www"))) == (lease("www", host="host-b", epoch=7),)
+    given(await store.note_leases(first, [lease("new"), lease("new", epoch=2)], NOW))
+    assert given(await store.leases_of(Label("www"))) == (elsewhere,)
     assert given(await store.leases_of(Label("new"))) == (lease("new", epoch=2),)
-    given(await store.note_leases("host-a", [], NOW))
+    given(await store.note_leases(first, [], NOW))
     assert given(await store.leases_of(Label("new"))) == ()
+
+
+@pytest.mark.shows("STORE-NAME-003")
+async def test_servers_on_hosts_that_are_called_alike_keep_their_leases_apart(store: Store) -> None:
+    ours, theirs = lease("www"), lease("www", server="b" * 32)
+    for _ in range(2):
+        given(await store.note_leases(ours.server, [ours], NOW))
+        given(await store.note_leases(theirs.server, [theirs], NOW))
+    assert given(await store.leases_of(Label("www"))) == (ours, theirs)
+    page = given(await store.leases(None, Page(limit=1)))
+    assert page.items == (ours,)
+    assert page.next is not None
+    assert given(await store.leases(None, Page(page.next))).items == (theirs,)
+
+
+@pytest.mark.shows("STORE-NAME-004")
+async def test_leases_of_a_server_that_is_gone_are_forgotten_a_day_after_they_lapsed(store: Store) -> None:
+    gone, last = lease("www"), lease("www").lapses + LAPSED_SECONDS
+    given(await store.note_leases(gone.server, [gone], NOW))
+    given(await store.note_leases("b" * 32, [], UnixSeconds(last - 1)))
+    assert given(await store.leases_of(Label("www"))) == (gone,)
+    given(await store.note_leases("b" * 32, [], UnixSeconds(last)))
+    assert given(await store.leases_of(Label("www"))) == ()
 
 
 @pytest.mark.shows("STORE-PORT-001")
@@ -153,7 +179,7 @@ async def test_the_change_number_grows_with_what_the_data_plane_must_know_and_wi
     given(await store.reserve_name(name("www"), ACT, NOW))
     assert await grew()
     refused(await store.reserve_name(name("www"), ACT, NOW))
-    given(await store.note_leases("host-a", [lease("www")], NOW))
+    given(await store.note_leases("a" * 32, [lease("www")], NOW))
     given(await store.apply_journal(JOURNAL, 1, (used(HOUR),), ACT, NOW))
     assert not await grew()
     given(await store.release_name(Label("www"), None, ACT, NOW))

@@ -228,8 +228,10 @@ async def fill(plane: Plane, now: UnixSeconds) -> tuple[dict[str, str], Minted]:
     asked = MintAsked("app", frozenset({EndpointKind.HTTP}), 86_400, label="ada's laptop")
     token = await mint_token(store, SIGNING_KEY, plane.entropy, ACME, asked, ACT, now)
     assert isinstance(token, Success), token
-    lease = LeaseRecord(Label("old-shop"), ACME, "4", "203.0.113.7:1", "host-1", 2, now, now, UnixSeconds(now + 30))
-    assert isinstance(await store.note_leases("host-1", [lease], now), Success)
+    lease = LeaseRecord(
+        Label("old-shop"), ACME, "4", "203.0.113.7:1", "host-1", 2, now, now, UnixSeconds(now + 30), "s1"
+    )
+    assert isinstance(await store.note_leases("s1", [lease], now), Success)
     await use(store, now)
     plane.board.note("directory", "number 12, published 3 s ago", is_ready=True)
     plane.board.note("journal", "nothing waits", is_ready=True)

@@ -28,7 +28,13 @@ _PARENTS: Final = Path("/usr/lib/postgresql")
 
 
 def programs() -> Path | None:
-    """The folder of `initdb` and `postgres`, the newest version there is; None when Postgres is not installed."""
+    """The folder of `initdb` and `postgres`, the newest version there is; None when Postgres is not installed.
+
+    `TUNNEL_POSTGRES` in the environment names the folder of another version.
+    """
+    wanted = os.environ.get("TUNNEL_POSTGRES")
+    if wanted:
+        return Path(wanted)
     named = shutil.which("initdb")
     if named is not None and shutil.which("postgres") is not None:
         return Path(named).resolve().parent

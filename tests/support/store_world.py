@@ -114,7 +114,9 @@ def name(text: str, of: int = 1, note: str = "") -> NameRecord:
     return NameRecord(Label(text), account_id(of), NOW, note)
 
 
-def lease(text: str, of: int = 1, host: str = "host-a", session: str = "1", epoch: int = 1) -> LeaseRecord:
+def lease(
+    text: str, of: int = 1, host: str = "host-a", session: str = "1", epoch: int = 1, server: str = "a" * 32
+) -> LeaseRecord:
     """What a host says of a name."""
     return LeaseRecord(
         name=Label(text),
@@ -126,6 +128,7 @@ def lease(text: str, of: int = 1, host: str = "host-a", session: str = "1", epoc
         since=NOW,
         heartbeat=UnixSeconds(NOW + 5),
         lapses=UnixSeconds(NOW + 35),
+        server=server,
     )
 
 

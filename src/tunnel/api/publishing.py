@@ -4,7 +4,6 @@ It looks at the store's change number four times a second. A database that is aw
 nothing else: the data plane goes on with what it knows, and shows how old that is.
 """
 
-import socket
 from collections.abc import Iterable, Sequence
 from typing import Final, final
 
@@ -20,7 +19,9 @@ from tunnel.core.control.name import LeaseRecord
 from tunnel.core.directory.directory import AccountFacts, Directory, Quota
 from tunnel.core.directory.month import month_of
 from tunnel.core.token.token import ACCOUNT_BYTES, AccountId
+from tunnel.drive import files
 from tunnel.drive.directory_file import publish_directory
+from tunnel.drive.server_id import server_id
 from tunnel.store.errors import describe
 
 LOOK_SECONDS: Final = 0.25
@@ -91,9 +92,14 @@ class Publisher:
         self._plane.board.note(SERVICE, is_ready=False, detail=f"{detail}{age}")
 
     async def _report_leases(self, now: UnixSeconds) -> None:
+        named = await anyio.to_thread.run_sync(server_id, self._plane.state, self._plane.entropy)
+        if not isinstance(named, Success):
+            self._trouble(files.describe(error_of(named)), now)
+            return
+        server = value_of(named)
         told = await self._plane.feed.ask("endpoints")
         if isinstance(told, Success):
-            noted = await self._plane.store.note_leases(socket.gethostname(), leases_of(value_of(told)), now)
+            noted = await self._plane.store.note_leases(server, leases_of(value_of(told), server), now)
             if not isinstance(noted, Success):
                 self._leases_at = UnixSeconds(0)
 
@@ -110,11 +116,11 @@ def directory_of(facts: DirectoryFacts, now: UnixSeconds) -> Directory:
     )
 
 
-def leases_of(answer: dict[str, object]) -> list[LeaseRecord]:
+def leases_of(answer: dict[str, object], server: str) -> list[LeaseRecord]:
     """The endpoints that the data plane told of; what is none of ours is left out."""
     items = answer.get("items")
     told: Iterable[object] = items if isinstance(items, list) else ()
-    return [lease for lease in map(_lease, told) if lease is not None]
+    return [lease for lease in (_lease(each, server) for each in told) if lease is not None]
 
 
 def _account(stored: StoredAccount) -> AccountFacts:
@@ -135,15 +141,17 @@ def _quota(plan: Plan) -> Quota:
     return Quota(plan.endpoints_max, plan.requests_month, plan.bytes_month, plan.requests_second)
 
 
-def _lease(told: object) -> LeaseRecord | None:
+def _lease(told: object, server: str) -> LeaseRecord | None:
     if not isinstance(told, dict):
         return None
     texts = [told.get(key) for key in ("name", "account", "peer", "host")]
     numbers = [told.get(key) for key in ("session", "epoch", "since", "heartbeat", "lapses")]
-    return _record([text for text in texts if isinstance(text, str)], [n for n in numbers if isinstance(n, int)])
+    return _record(
+        [text for text in texts if isinstance(text, str)], [n for n in numbers if isinstance(n, int)], server
+    )
 
 
-def _record(texts: Sequence[str], numbers: Sequence[int]) -> LeaseRecord | None:
+def _record(texts: Sequence[str], numbers: Sequence[int], server: str) -> LeaseRecord | None:
     try:
         name, account, peer, host = texts
         session, epoch, since, heartbeat, lapses = numbers
@@ -153,4 +161,4 @@ def _record(texts: Sequence[str], numbers: Sequence[int]) -> LeaseRecord | None:
     if len(owner) != ACCOUNT_BYTES:
         return None
     times = (UnixSeconds(since), UnixSeconds(heartbeat), UnixSeconds(lapses))
-    return LeaseRecord(Label(name), owner, str(session), peer, host, epoch, *times)
+    return LeaseRecord(Label(name), owner, str(session), peer, host, epoch, *times, server)

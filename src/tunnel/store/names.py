@@ -1,6 +1,7 @@
 """Reserved names, and the leases that the data plane reported."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from tunnel.core.base.ids import Label, UnixSeconds
 from tunnel.core.base.outcome import Failure, Success
@@ -11,9 +12,11 @@ from tunnel.core.token.token import AccountId
 from tunnel.store.driver import Transaction
 from tunnel.store.errors import AlreadyExists, NotFound, QuotaExceeded, Told
 from tunnel.store.part import Part, bump, no_place, note
-from tunnel.store.rows import lease_of, name_of, number_of
+from tunnel.store.rows import Row, lease_of, name_of, number_of
 
-_LEASE_PLACE_PARTS = 3
+LAPSED_SECONDS: Final = 86_400
+"""So long a lease that lapsed is shown, to say who had the name; a server that is gone clears nothing away itself."""
+_LEASE_PLACE_PARTS: Final = 3
 
 
 class Names(Part):
@@ -75,55 +78,42 @@ class Names(Part):
         sql = "SELECT {name} FROM names WHERE account = ? AND name > ? ORDER BY name LIMIT ?"
         return await self._page(sql, (account, page.after), page, name_of, lambda name: name.name)
 
-    async def note_leases(self, host: str, leases: Sequence[LeaseRecord], now: UnixSeconds) -> Told[None]:
-        """These are all leases of this host; those it said before are forgotten. Not audited."""
+    async def note_leases(self, server: str, leases: Sequence[LeaseRecord], now: UnixSeconds) -> Told[None]:
+        """These are all leases of this server; those it said before are forgotten. Not audited."""
 
         async def work(tx: Transaction) -> Told[None]:
-            await tx.rows("DELETE FROM leases WHERE host = ?", host)
+            await tx.rows("DELETE FROM leases WHERE server = ? OR lapses <= ?", server, now - LAPSED_SECONDS)
             await tx.each(
-                "INSERT INTO leases (name, account, session, peer, host, epoch, since, heartbeat, lapses) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name, host, session) DO UPDATE SET "
-                "account = excluded.account, peer = excluded.peer, epoch = excluded.epoch, since = excluded.since, "
-                "heartbeat = excluded.heartbeat, lapses = excluded.lapses",
-                [
-                    (
-                        lease.name,
-                        lease.account,
-                        lease.session,
-                        lease.peer,
-                        host,
-                        lease.epoch,
-                        lease.since,
-                        lease.heartbeat,
-                        lease.lapses,
-                    )
-                    for lease in leases
-                ],
+                "INSERT INTO leases (name, account, session, peer, host, epoch, since, heartbeat, lapses, server) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name, server, session) DO UPDATE SET "
+                "account = excluded.account, peer = excluded.peer, host = excluded.host, epoch = excluded.epoch, "
+                "since = excluded.since, heartbeat = excluded.heartbeat, lapses = excluded.lapses",
+                [_lease_cells(lease, server) for lease in leases],
             )
             return Success(None)
 
         return await self._driver.write(work)
 
     async def leases(self, account: AccountId | None, page: Page) -> Told[PageOf[LeaseRecord]]:
-        """The leases last reported, of one account or all (None), by name, host and session; lapsed ones too."""
+        """The leases last reported, of one account or all (None), by name, server and session; lapsed ones too."""
         after = page.after.split("\n") if page.after else [""] * _LEASE_PLACE_PARTS
         if len(after) != _LEASE_PLACE_PARTS:
             return Failure(no_place(page.after))
         if account is None:
             sql = (
-                "SELECT {lease} FROM leases WHERE (name, host, session) > (?, ?, ?) "
-                "ORDER BY name, host, session LIMIT ?"
+                "SELECT {lease} FROM leases WHERE (name, server, session) > (?, ?, ?) "
+                "ORDER BY name, server, session LIMIT ?"
             )
             return await self._page(sql, after, page, lease_of, _lease_place)
         sql = (
-            "SELECT {lease} FROM leases WHERE account = ? AND (name, host, session) > (?, ?, ?) "
-            "ORDER BY name, host, session LIMIT ?"
+            "SELECT {lease} FROM leases WHERE account = ? AND (name, server, session) > (?, ?, ?) "
+            "ORDER BY name, server, session LIMIT ?"
         )
         return await self._page(sql, (account, *after), page, lease_of, _lease_place)
 
     async def leases_of(self, name: Label) -> Told[tuple[LeaseRecord, ...]]:
         """Who answered for the name when last reported, newest epoch first; none is no error."""
-        sql = "SELECT {lease} FROM leases WHERE name = ? ORDER BY epoch DESC, host, session LIMIT ?"
+        sql = "SELECT {lease} FROM leases WHERE name = ? ORDER BY epoch DESC, server, session LIMIT ?"
         return await self._all(sql, (name, PAGE_ROWS_MAX), lease_of)
 
 
@@ -133,4 +123,9 @@ async def _count(tx: Transaction, account: AccountId) -> int:
 
 
 def _lease_place(lease: LeaseRecord) -> str:
-    return f"{lease.name}\n{lease.host}\n{lease.session}"
+    return f"{lease.name}\n{lease.server}\n{lease.session}"
+
+
+def _lease_cells(lease: LeaseRecord, server: str) -> Row:
+    times = (lease.since, lease.heartbeat, lease.lapses)
+    return (lease.name, lease.account, lease.session, lease.peer, lease.host, lease.epoch, *times, server)

@@ -144,11 +144,14 @@ class NameStore(Protocol):
     async def names(self, account: AccountId | None, page: Page) -> Told[PageOf[NameRecord]]:
         """The reserved names of one account, or all (None), by name."""
 
-    async def note_leases(self, host: str, leases: Sequence[LeaseRecord], now: UnixSeconds) -> Told[None]:
-        """These are all leases of this host; those it said before are forgotten. Not audited."""
+    async def note_leases(self, server: str, leases: Sequence[LeaseRecord], now: UnixSeconds) -> Told[None]:
+        """These are all leases of this server; those it said before are forgotten. Not audited.
+
+        `server` is the ID of a state directory. What lapsed a day ago is forgotten too, whoever said it.
+        """
 
     async def leases(self, account: AccountId | None, page: Page) -> Told[PageOf[LeaseRecord]]:
-        """The leases last reported, of one account or all (None), by name, host and session; lapsed ones too."""
+        """The leases last reported, of one account or all (None), by name, server and session; lapsed ones too."""
 
     async def leases_of(self, name: Label) -> Told[tuple[LeaseRecord, ...]]:
         """Who answered for the name when last reported, newest epoch first; none is no error."""

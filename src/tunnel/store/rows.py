@@ -30,7 +30,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     ),
     "revocation": "token, account, revoked, expiry",
     "name": "name, account, reserved, note",
-    "lease": "name, account, session, peer, host, epoch, since, heartbeat, lapses",
+    "lease": "name, account, session, peer, host, epoch, since, heartbeat, lapses, server",
     "hour": "account, name, hour, requests, bytes_up, bytes_down, connections",
     "entry": (
         "number, identity, address, api_key, request, action, subject, account, before_json, after_json, at, "
@@ -249,6 +249,7 @@ def lease_of(row: Row) -> LeaseRecord:
         since=cells.moment(),
         heartbeat=cells.moment(),
         lapses=cells.moment(),
+        server=cells.text(),
     )
 
 

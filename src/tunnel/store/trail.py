@@ -1,5 +1,8 @@
 """The audit trail: added to, read, and signed at intervals; never changed."""
 
+from collections.abc import Sequence
+from typing import Final
+
 from tunnel.core.audit.checkpoint import Checkpoint
 from tunnel.core.audit.entry import AuditEntry, AuditFacts, ChainHead
 from tunnel.core.base.outcome import Failure, Success
@@ -9,9 +12,15 @@ from tunnel.store.driver import Transaction
 from tunnel.store.errors import AlreadyExists, Told
 from tunnel.store.part import Part, append_entry, chain_head, no_place
 from tunnel.store.port import AuditFilter
-from tunnel.store.rows import checkpoint_of, entry_of
+from tunnel.store.rows import Cell, checkpoint_of, entry_of
 
 _NUMBER_DIGITS_MAX = 18
+_ACTIONS: Final = (
+    "WITH RECURSIVE begun (action) AS (SELECT min(action) FROM audit WHERE action >= ? UNION ALL "
+    "SELECT (SELECT min(audit.action) FROM audit WHERE audit.action > begun.action) FROM begun "
+    "WHERE substr(begun.action, 1, ?) = ?) SELECT action FROM begun WHERE substr(action, 1, ?) = ?"
+)
+"""The actions that begin so, a step in the index for each: there are some sixty, however long the trail is."""
 
 
 class Trail(Part):
@@ -38,25 +47,14 @@ class Trail(Part):
         below = _number(page.after)
         if below is None:
             return Failure(no_place(page.after))
-        sql = (
-            "SELECT {entry} FROM audit WHERE number < ? AND (? = 0 OR account = ?) AND at >= ? AND at < ? "
-            "AND substr(action, 1, ?) = ? AND (? = 0 OR identity = ?) AND (? = 0 OR subject = ?) "
-            "ORDER BY number DESC LIMIT ?"
-        )
-        cells = (
-            below,
-            int(chosen.account is not None),
-            chosen.account or b"",
-            0 if chosen.since is None else chosen.since,
-            NUMBER_MAX if chosen.until is None else chosen.until,
-            len(chosen.action),
-            chosen.action,
-            len(chosen.identity),
-            chosen.identity,
-            len(chosen.subject),
-            chosen.subject,
-        )
-        return await self._page(sql, cells, page, entry_of, lambda entry: str(entry.number))
+        limit = min(max(page.limit, 1), PAGE_ROWS_MAX)
+
+        async def work(tx: Transaction) -> Told[PageOf[AuditEntry]]:
+            found = await _newest(tx, chosen, below, limit + 1)
+            shown = tuple(found[:limit])
+            return Success(PageOf(shown, str(shown[-1].number) if len(found) > limit else None))
+
+        return await self._driver.read(work)
 
     async def audit_range(self, first: int, last: int, limit: int) -> Told[tuple[AuditEntry, ...]]:
         """The entries with these numbers, both included, ascending; at most `limit` and `PAGE_ROWS_MAX` of them."""
@@ -94,6 +92,33 @@ class Trail(Part):
             return Success(checkpoint_of(found[0]) if found else None)
 
         return await self._driver.read(work)
+
+
+async def _newest(tx: Transaction, chosen: AuditFilter, below: int, limit: int) -> list[AuditEntry]:
+    """Those below a number, newest first. Only what is asked for is in the statement, so that an index serves it."""
+    wanted: list[tuple[str, Cell]] = [("SELECT {entry} FROM audit WHERE number < ?", below)]
+    if chosen.account is not None:
+        wanted.append(("account = ?", chosen.account))
+    if chosen.identity:
+        wanted.append(("identity = ?", chosen.identity))
+    if chosen.subject:
+        wanted.append(("subject = ?", chosen.subject))
+    if chosen.since is not None:
+        wanted.append(("at >= ?", chosen.since))
+    if chosen.until is not None:
+        wanted.append(("at < ?", chosen.until))
+    if not chosen.action:
+        return await _matching(tx, wanted, limit)
+    # Entries of one action are in the index in the order of the page; those of all that begin alike are not.
+    size = len(chosen.action)
+    actions = await tx.rows(_ACTIONS, chosen.action, size, chosen.action, size, chosen.action)
+    found = [entry for (action,) in actions for entry in await _matching(tx, [*wanted, ("action = ?", action)], limit)]
+    return sorted(found, key=lambda entry: entry.number, reverse=True)[:limit]
+
+
+async def _matching(tx: Transaction, wanted: Sequence[tuple[str, Cell]], limit: int) -> list[AuditEntry]:
+    sql = " AND ".join(clause for clause, _ in wanted) + " ORDER BY number DESC LIMIT ?"
+    return [entry_of(row) for row in await tx.rows(sql, *(cell for _, cell in wanted), limit)]
 
 
 def _number(after: str) -> int | None:

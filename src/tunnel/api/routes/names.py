@@ -110,7 +110,7 @@ async def show_holder(call: ThisCall, account: AccountInPath, name: NameInPath) 
     shown = [_lease_out(each) for each in value_of(leases) if each.account == asking]
     return Holder(
         name=name,
-        is_taken=reservation is not None or bool(value_of(leases)),
+        is_taken=reservation is not None or any(each.lapses > call.now for each in value_of(leases)),
         reservation=_name_out(reservation) if reservation is not None and reservation.account == asking else None,
         leases=shown,
     )

@@ -23,7 +23,8 @@ class NameRecord:
 class LeaseRecord:
     """Who answered for a name when the data plane last said: an agent's session, its address, on which host.
 
-    At `lapses` it is over if no newer word has come; the data plane itself never asks for it.
+    At `lapses` it is over if no newer word has come; the data plane itself never asks for it. `server` is the ID of
+    the state directory whose server said so: hosts may be called alike, and one host may have several.
     """
 
     name: Label
@@ -35,3 +36,4 @@ class LeaseRecord:
     since: UnixSeconds
     heartbeat: UnixSeconds
     lapses: UnixSeconds
+    server: str

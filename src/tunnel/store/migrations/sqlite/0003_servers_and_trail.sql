@@ -1,0 +1,22 @@
+-- Leases belong to a server, not to a host's name: two hosts may be called alike. They are said anew every ten seconds.
+DROP TABLE leases;
+CREATE TABLE leases (
+    server TEXT NOT NULL,
+    name TEXT NOT NULL,
+    session TEXT NOT NULL,
+    host TEXT NOT NULL,
+    account BLOB NOT NULL CHECK (length(account) = 16),
+    peer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    heartbeat INTEGER NOT NULL,
+    lapses INTEGER NOT NULL,
+    PRIMARY KEY (name, server, session)
+) STRICT;
+CREATE INDEX leases_by_server ON leases (server);
+CREATE INDEX leases_by_lapse ON leases (lapses);
+
+-- A filter of the trail finds what it wants in the order in which it is shown, however rare that is.
+CREATE INDEX audit_by_identity ON audit (identity, number);
+CREATE INDEX audit_by_subject ON audit (subject, number);
+CREATE INDEX audit_by_action ON audit (action, number);
