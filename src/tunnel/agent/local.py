@@ -8,6 +8,7 @@ from math import inf
 from time import monotonic
 from typing import Final, Protocol, final
 
+from tunnel.agent.dial import Dialler
 from tunnel.agent.settings import AgentSettings
 from tunnel.core.base.ids import EndpointId, Instant, StreamId
 from tunnel.core.base.limits import READ_BYTES
@@ -64,6 +65,7 @@ class LocalGround:
         """Whether what passes is not ours to read, and a break of one side is told to the other as one."""
         self.requests_shown: Final = settings.requests_shown and not self.is_raw
         self.tls: Final = tls
+        self.dialler: Final = Dialler(settings.local.address, tls, loop)
         self.events: Final = events
         self.loop: Final = loop
         self.buffer: Final = read_buffer()
@@ -263,13 +265,7 @@ class LocalPipe:
         """Connect; every way this can fail is a reply on the stream. Cancelled when nobody wants it any more."""
         address = self._ground.service.address
         try:
-            await self._loop.create_connection(
-                lambda: Callbacks(self),
-                address.host,
-                address.port,
-                ssl=self._ground.tls,
-                server_hostname=None if self._ground.tls is None else address.host,
-            )
+            await self._ground.dialler.dial(lambda: Callbacks(self))
         except ConnectionRefusedError:
             self._fail(StreamReply.REFUSED, "connection refused")
         except ssl.SSLError as cause:
