@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tunnel.core.base.ids import EndpointId, Epoch
 from tunnel.core.base.outcome import Failure, Success, value_of
-from tunnel.core.base.problem import AGENT_OFFLINE, LINK_BUSY, NOT_PERMITTED, UNKNOWN_NAME
+from tunnel.core.base.problem import AGENT_OFFLINE, EXPOSURE_OVER, LINK_BUSY, NOT_PERMITTED, UNKNOWN_NAME
 from tunnel.core.cluster.crossing import (
     CROSSED,
     Crossing,
@@ -76,7 +76,7 @@ def test_a_preface_that_is_none_is_an_error_and_nothing_is_left_over() -> None:
 @pytest.mark.shows("WORK-CROSS-002")
 def test_every_refusal_reaches_the_visitor_as_what_it_is() -> None:
     assert problem_of_answer(CROSSED) is None
-    for problem in (AGENT_OFFLINE, NOT_PERMITTED, LINK_BUSY):
+    for problem in (AGENT_OFFLINE, NOT_PERMITTED, LINK_BUSY, EXPOSURE_OVER):
         assert problem_of_answer(refusal_bytes(problem)) == problem
     assert problem_of_answer(refusal_bytes(UNKNOWN_NAME)) == AGENT_OFFLINE
     assert problem_of_answer(b"\xff") == AGENT_OFFLINE

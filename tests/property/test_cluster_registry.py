@@ -17,6 +17,7 @@ from typing_extensions import override
 from tunnel.core.base.ids import EndpointId, Epoch, Instant, Label, SessionId, UnixSeconds
 from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Success
+from tunnel.core.base.problem import AGENT_OFFLINE, EXPOSURE_OVER
 from tunnel.core.cluster.codec import encode_message
 from tunnel.core.cluster.errors import (
     ClusterError,
@@ -53,7 +54,7 @@ from tunnel.core.cluster.messages import (
 )
 from tunnel.core.cluster.ports import PortWanted
 from tunnel.core.cluster.registry import ClusterRegistry
-from tunnel.core.cluster.replica import MOVED_MAX, Replica
+from tunnel.core.cluster.replica import PASSED_MAX, Replica
 from tunnel.core.cluster.tally import Used, UseKind
 from tunnel.core.directory.directory import Directory
 from tunnel.core.link.messages import DenialCode, Expose, Keep, Share
@@ -291,7 +292,7 @@ def test_a_visitor_on_the_way_finds_a_lease_that_moved_and_waits_for_one_that_is
 def test_leases_that_moved_are_remembered_within_a_bound() -> None:
     replica = Replica(RouteTable(Limits()), WorkerId(1))
     asked = Expose(EndpointId(1), EndpointKind.HTTP, "a", Keep())
-    for number in range(1, MOVED_MAX + 3):
+    for number in range(1, PASSED_MAX + 3):
         up = LeaseUp(WorkerId(2), SessionId(1), Epoch(number), DEMO, TOKENS[0], asked, "", bytes(16))
         down = LeaseDown(Epoch(number), DEMO, LeaseEnd.MOVED)
         assert isinstance(replica.receive(encode_message(up) + encode_message(down), Instant(1.0)), Success)
@@ -339,20 +340,86 @@ def test_a_withdrawn_name_is_forgotten_everywhere_and_only_by_its_holder() -> No
     assert two.table.find(DEMO, cluster.now) is None
 
 
-@pytest.mark.shows("TOKEN-EXPOSE-002")
-def test_a_name_whose_time_is_over_is_remembered_as_that_where_its_agent_is() -> None:
+def lapse(cluster: Cluster, agent: Agent, lease: Lease) -> None:
+    """The time of an exposure is over, as the worker of its session finds."""
+    lease.has_lapsed = True
+    cluster.give_up(agent, lease)
+
+
+def lapsed_at(worker: WorkerEnd, cluster: Cluster) -> bool:
+    """Whether a visitor of the worker is told that the time of the name is over."""
+    found = worker.table.find(DEMO, cluster.now)
+    return isinstance(found, Offline) and found.has_lapsed
+
+
+@pytest.mark.shows("TOKEN-EXPOSE-002", "WORK-NAME-005")
+def test_a_name_whose_time_is_over_is_remembered_as_that_at_every_worker() -> None:
     cluster, one, two = pair()
     agent = joined(cluster, one, 1)
     lease = agent.granted[EndpointId(1)]
-    lease.has_lapsed = True
-    cluster.give_up(agent, lease)
+    lapse(cluster, agent, lease)
     one.table.note_lapsed(lease, cluster.now)
-    assert isinstance(one.table.find(DEMO, cluster.now), Lease)
+    assert lapsed_at(one, cluster), "its own worker waits for nobody's word"
+    assert one.replica.lease(lease.epoch) is lease
     cluster.settle()
-    gone = one.table.find(DEMO, cluster.now)
-    assert isinstance(gone, Offline)
-    assert gone.has_lapsed
-    assert two.table.find(DEMO, cluster.now) is None
+    three = cluster.start()
+    cluster.settle()
+    assert [lapsed_at(each, cluster) for each in (one, two, three)] == [True, True, True]
+    assert [(lease.epoch, LeaseEnd.LAPSED) in each.overs for each in (one, two)] == [True, True]
+    late = Instant(cluster.now + cluster.limits.offline_remembered_seconds)
+    assert [each.table.find(DEMO, late) for each in (one, two)] == [None, None]
+
+
+@pytest.mark.shows("WORK-NAME-005", "ROUTE-OFFLINE-002")
+def test_a_name_whose_time_is_over_is_its_account_s_for_a_while_at_whichever_worker_it_is_asked_for() -> None:
+    cluster, one, two = pair()
+    agent = joined(cluster, one, 1)
+    lapse(cluster, agent, agent.granted[EndpointId(1)])
+    cluster.settle()
+    assert joined(cluster, two, 2, raw_token(8, account=2)).granted == {}
+    assert set(joined(cluster, two, 3, raw_token(9)).granted) == {EndpointId(1)}
+    assert [lapsed_at(each, cluster) for each in (one, two)] == [False, False]
+    cluster, one, two = pair()
+    agent = joined(cluster, one, 1)
+    lapse(cluster, agent, agent.granted[EndpointId(1)])
+    cluster.settle()
+    cluster.now = Instant(cluster.now + cluster.limits.lease_lapse_seconds)
+    assert set(joined(cluster, two, 2, raw_token(8, account=2)).granted) == {EndpointId(1)}
+
+
+@pytest.mark.shows("WORK-NAME-005")
+def test_where_one_of_several_agents_has_run_out_of_time_the_others_answer() -> None:
+    cluster, one, two = pair()
+    agents = [cluster.dial(each, number, TOKENS[1]) for number, each in enumerate((one, two), 1)]
+    cluster.settle()
+    for agent in agents:
+        cluster.ask(agent, "demo", share=Share.POOL)
+        cluster.settle()
+    first, second = (agent.granted[EndpointId(1)] for agent in agents)
+    lapse(cluster, agents[0], first)
+    cluster.settle()
+    for worker in (one, two):
+        assert [lease.epoch for lease in worker.table.members(DEMO)] == [second.epoch]
+    assert one.replica.successor(first.epoch, cluster.now) is not None
+    lapse(cluster, agents[1], second)
+    cluster.settle()
+    assert [lapsed_at(each, cluster) for each in (one, two)] == [True, True]
+
+
+@pytest.mark.shows("WORK-NAME-005", "WORK-CROSS-002")
+def test_a_visitor_on_the_way_to_a_name_whose_time_is_over_is_told_so() -> None:
+    cluster, one, two = pair()
+    agent = joined(cluster, one, 1)
+    lease = agent.granted[EndpointId(1)]
+    assert one.replica.refusal(lease.epoch, cluster.now) == AGENT_OFFLINE
+    lapse(cluster, agent, lease)
+    cluster.settle()
+    for worker in (one, two):
+        assert worker.replica.successor(lease.epoch, cluster.now) is None
+        assert worker.replica.refusal(lease.epoch, cluster.now) == EXPOSURE_OVER
+        assert worker.replica.refusal(Epoch(77), cluster.now) == AGENT_OFFLINE
+    late = Instant(cluster.now + cluster.limits.offline_remembered_seconds)
+    assert one.replica.refusal(lease.epoch, late) == AGENT_OFFLINE
 
 
 def test_a_worker_that_cannot_be_reached_hides_its_leases_until_it_can() -> None:
@@ -632,6 +699,13 @@ class AnyOrder(RuleBasedStateMachine):
         agent = self.agent(data)
         if agent is not None and agent.granted:
             self.cluster.give_up(agent, data.draw(st.sampled_from(list(agent.granted.values()))))
+
+    @rule(data=st.data())
+    def lapse(self, data: st.DataObject) -> None:
+        """The time of an exposure is over."""
+        agent = self.agent(data)
+        if agent is not None and agent.granted:
+            lapse(self.cluster, agent, data.draw(st.sampled_from(list(agent.granted.values()))))
 
     @rule(data=st.data())
     def hang_up(self, data: st.DataObject) -> None:

@@ -3,16 +3,19 @@
 Real sockets and real time, as short as whole seconds allow; nothing here asserts how long anything took.
 """
 
+import asyncio
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from time import monotonic, time
 from typing import Final
 
 import pytest
+from tests.support.shell_cluster import Cluster, cluster
 from tests.support.shell_local import Connection, hello, serving
 from tests.support.shell_raw import DATA, RST, UPDATE, data, raw_agent
 from tests.support.shell_relay import relaying
 from tests.support.shell_visitor import CutShort, fetched, get, visitor
-from tests.support.shell_world import World, minted, until, world
+from tests.support.shell_world import PATIENCE, World, minted, until, world
 
 from tunnel.agent.end import AgentEnd, ExposureOver, NotAuthorised
 from tunnel.cli.exits import ExitCode, exit_of, sentence_of
@@ -22,7 +25,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of
 from tunnel.core.directory.directory import AccountFacts, Directory
 from tunnel.core.token.token import AccountId, EndpointKind
 from tunnel.drive.directory_file import publish_directory
-from tunnel.observe.events import AgentReady, EndpointLapsed, NameReleased, SessionEnded
+from tunnel.observe.events import AgentReady, EndpointLapsed, ExchangeDone, NameReleased, SessionEnded
 from tunnel.server.exposure import LAPSED
 
 pytestmark = pytest.mark.anyio
@@ -121,6 +124,52 @@ async def test_what_waits_for_an_answer_is_told_and_what_has_begun_is_cut(state:
         assert b"exposure-over" in answer.body
         with pytest.raises(CutShort):
             await two.answer()
+
+
+@pytest.mark.shows("TOKEN-EXPOSE-002", "TOKEN-EXPOSE-003", "WORK-NAME-005", "WORK-CROSS-005")
+async def test_visitors_of_all_workers_are_told_the_same(tmp_path: Path) -> None:
+    """Those that wait for an answer, wherever their agent is linked, and those that come when the time is over."""
+    async with (
+        cluster(tmp_path) as running,
+        serving(never) as silent,
+        serving(drip) as slow,
+        running.world.agent(silent.address, "silent", ttl_seconds=2) as one,
+        running.world.agent(slow.address, "slow", ttl_seconds=2) as two,
+    ):
+        here = running.world
+        async with AsyncExitStack() as stack:
+            waiting = [await stack.enter_async_context(visitor(here)) for _ in range(WAITING)]
+            begun = [await stack.enter_async_context(visitor(here)) for _ in range(WAITING)]
+            for each in waiting:
+                await each.send(get(here, name="silent"))
+            for each in begun:
+                await each.send(get(here, name="slow"))
+            for each in waiting:
+                answer = await each.answer()
+                assert (answer.status, b"exposure-over" in answer.body) == (404, True)
+            for each in begun:
+                # Who comes too late for the beginning of the answer is told, too.
+                with suppress(CutShort):
+                    assert (await each.answer()).status == 404
+        assert isinstance(end_of(await one.end()), ExposureOver)
+        assert isinstance(end_of(await two.end()), ExposureOver)
+        await told_by_both(running)
+
+
+WAITING: Final = 6
+
+
+async def told_by_both(running: Cluster) -> None:
+    """Every visitor is told that the time is over, until two workers have said so."""
+    before = len(running.told_by(ExchangeDone))
+    told: set[int] = set()
+    async with asyncio.timeout(PATIENCE):
+        while len(told) < 2:
+            seen = len(running.told_by(ExchangeDone))
+            answer = await fetched(running.world, name="silent")
+            assert (answer.status, b"exposure-over" in answer.body) == (404, True)
+            await running.world.log.next(ExchangeDone, seen + 1)
+            told = {worker for worker, _ in running.told_by(ExchangeDone)[before:]}
 
 
 @pytest.mark.shows("TOKEN-EXPOSE-003")

@@ -8,7 +8,7 @@ from typing import Final, Protocol, final
 
 from tunnel.core.base.ids import EndpointId, Epoch, Instant, StreamId
 from tunnel.core.base.outcome import Success, error_of, value_of
-from tunnel.core.base.problem import AGENT_OFFLINE, Problem
+from tunnel.core.base.problem import Problem
 from tunnel.core.cluster.crossing import CROSSED, Crossing, CrossingReader, refusal_bytes
 from tunnel.core.link.preface import StreamPreface
 from tunnel.core.mux.session import Role
@@ -29,6 +29,9 @@ class Leases(Protocol):
 
     def is_coming(self, epoch: Epoch) -> bool:
         """Whether it is yet to be announced here."""
+
+    def refusal(self, epoch: Epoch, now: Instant) -> Problem:
+        """What is said of one that is over."""
 
 
 class Directory(Protocol):
@@ -113,8 +116,8 @@ class _Half:
         return self._pipe.lease is lease
 
     def on_fenced(self, now: Instant) -> None:
-        """The lease is another's now: not one byte more passes."""
-        self._pipe.abort_session()
+        """The lease is over: not one byte more passes."""
+        self._pipe.on_fenced()
 
     def on_agent_leaving(self, now: Instant) -> None:
         """Nothing: the visitor's own worker hears it from the supervisor, and knows whether an exchange runs."""
@@ -219,6 +222,19 @@ class CrossingPipe:
         """Break it now."""
         self.abort_session()
 
+    def on_fenced(self) -> None:
+        """The lease is another's now, or its time is over.
+
+        Then the visitor's own worker ends its side, when it hears that from the supervisor: it knows then what to say.
+        A crossing that broke before would be a link that was lost.
+        """
+        far = self._far
+        if self.lease is None or far is None or not self.lease.has_lapsed:
+            self.abort_session()
+            return
+        self._far = None
+        far.link.leave(far.stream, reset=True)
+
     def abort_session(self) -> None:
         """Break both sides now."""
         if self._over():
@@ -249,7 +265,7 @@ class CrossingPipe:
             return
         opener = None if lease is None else self._hub.opener(lease)
         if lease is None or opener is None:
-            self._refuse(AGENT_OFFLINE)
+            self._refuse(leases.refusal(crossing.epoch, now))
             return
         self.lease = lease
         given = crossing.preface

@@ -314,7 +314,7 @@ class Member(asyncio.Protocol):
         else:
             road = self._roads.get(over.worker)
             for tenant in [] if road is None else road.link.tenants(lease):
-                if over.end is LeaseEnd.FENCED:
+                if over.end is LeaseEnd.FENCED or over.end is LeaseEnd.LAPSED:
                     tenant.on_fenced(now)
                 else:
                     tenant.on_agent_leaving(now)

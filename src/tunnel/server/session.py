@@ -5,7 +5,7 @@ from typing import Final, assert_never, final
 from tunnel import __version__
 from tunnel.core.base.ids import EndpointId, Instant, SessionId, StreamId
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.core.base.problem import AGENT_OFFLINE, LINK_BUSY, NOT_PERMITTED, Problem
+from tunnel.core.base.problem import AGENT_OFFLINE, EXPOSURE_OVER, LINK_BUSY, NOT_PERMITTED, Problem
 from tunnel.core.directory.decisions import may_hold
 from tunnel.core.directory.directory import Directory
 from tunnel.core.directory.errors import describe as describe_refusal
@@ -152,8 +152,8 @@ class AgentSession:
         """A stream for one visitor: authorised here and now, from the token that this session was opened with."""
         token = self.token
         if token is None or not self._hub.table.is_current(lease) or self._leases.get(lease.endpoint) is not lease:
-            # The second: what we gave up is in a worker's table until its supervisor has said so, too.
-            return Failure(AGENT_OFFLINE)
+            # A visitor of another worker, on its way when the name was given up here.
+            return Failure(EXPOSURE_OVER if lease.has_lapsed else AGENT_OFFLINE)
         allowed = permits(token, lease.kind, lease.name, self._hub.clock.unix())
         if not isinstance(allowed, Success):
             return Failure(NOT_PERMITTED)

@@ -119,13 +119,17 @@ def _worker_body(message: WorkerMessage) -> bytes:
         case AskName():
             return uint_bytes(message.session, 8) + encode_link_message(message.asked)
         case GiveUp():
-            return text_bytes(message.name, _LABEL_CHARS_MAX) + uint_bytes(message.epoch, 8)
+            return (
+                text_bytes(message.name, _LABEL_CHARS_MAX)
+                + uint_bytes(message.epoch, 8)
+                + _flag(is_so=message.has_lapsed)
+            )
         case DropSession():
             return uint_bytes(message.session, 8)
         case Tally():
             return uses_bytes(message.uses)
         case NoteHealth():
-            return uint_bytes(message.epoch, 8) + (b"\1" if message.is_up else b"\0")
+            return uint_bytes(message.epoch, 8) + _flag(is_so=message.is_up)
         case _:
             return uint_bytes(message.epoch, 8)
 
@@ -164,10 +168,10 @@ def _directory_body(
         case WorkerTally():
             return uint_bytes(message.worker, 4) + uses_bytes(message.uses)
         case LeaseHealth():
-            return uint_bytes(message.epoch, 8) + (b"\1" if message.is_up else b"\0")
+            return uint_bytes(message.epoch, 8) + _flag(is_so=message.is_up)
         case NameOffline():
             ago = uint_bytes(message.seconds, 4) + uint_bytes(message.kind.value, 1)
-            return text_bytes(message.name, _LABEL_CHARS_MAX) + message.account + ago
+            return text_bytes(message.name, _LABEL_CHARS_MAX) + message.account + ago + _flag(is_so=message.has_lapsed)
         case WorkerUp():
             return uint_bytes(message.worker, 4) + text_bytes(message.path, PATH_CHARS_MAX)
         case _:
@@ -202,7 +206,7 @@ def _message(kind: MessageKind, fields: Fields, body: bytes) -> Message:
         case MessageKind.ASK_NAME:
             return AskName(_session(fields), _expose(fields, body[8:]))
         case MessageKind.GIVE_UP:
-            return GiveUp(_name(fields), _epoch(fields))
+            return GiveUp(_name(fields), _epoch(fields), _is(fields, "has lapsed"))
         case MessageKind.DROP_SESSION:
             return DropSession(_session(fields))
         case MessageKind.CUT_DONE:
@@ -230,7 +234,7 @@ def _answer(kind: MessageKind, fields: Fields) -> Message:
         case MessageKind.RETIRE:
             return Retire()
         case MessageKind.NOTE_HEALTH:
-            return NoteHealth(_epoch(fields), _is_up(fields))
+            return NoteHealth(_epoch(fields), _is(fields, "is up"))
         case MessageKind.LOOK_AGAIN:
             return LookAgain()
         case _:
@@ -255,11 +259,12 @@ def _news(kind: MessageKind, fields: Fields) -> Message:
         case MessageKind.WORKER_TALLY:
             return WorkerTally(_worker(fields), take_uses(fields))
         case MessageKind.LEASE_HEALTH:
-            return LeaseHealth(_epoch(fields), _is_up(fields))
+            return LeaseHealth(_epoch(fields), _is(fields, "is up"))
         case MessageKind.NAME_OFFLINE:
             name = _name(fields)
             account = AccountId(fields.take_bytes("account", ACCOUNT_BYTES))
-            return NameOffline(name, account, fields.take_uint("seconds", 4), _kind(fields))
+            ago = fields.take_uint("seconds", 4)
+            return NameOffline(name, account, ago, _kind(fields), _is(fields, "has lapsed"))
         case MessageKind.WORKER_UP:
             return WorkerUp(_worker(fields), fields.take_text("path", PATH_CHARS_MAX))
         case _:
@@ -314,10 +319,14 @@ def _name(fields: Fields) -> Label:
     return value_of(label)
 
 
-def _is_up(fields: Fields) -> bool:
-    number = fields.take_uint("is up", 1)
+def _flag(*, is_so: bool) -> bytes:
+    return b"\1" if is_so else b"\0"
+
+
+def _is(fields: Fields, what: str) -> bool:
+    number = fields.take_uint(what, 1)
     if number > 1:
-        fields.refuse("is up")
+        fields.refuse(what)
     return number == 1
 
 

@@ -9,7 +9,7 @@ from typing import Final, final
 from tunnel.core.base.ids import Epoch
 from tunnel.core.base.outcome import Outcome, Success, value_of
 from tunnel.core.base.partial import uint_at, uint_bytes
-from tunnel.core.base.problem import AGENT_OFFLINE, LINK_BUSY, NOT_PERMITTED, Problem
+from tunnel.core.base.problem import AGENT_OFFLINE, EXPOSURE_OVER, LINK_BUSY, NOT_PERMITTED, Problem
 from tunnel.core.link.errors import PrefaceMalformed
 from tunnel.core.link.preface import PrefaceReader, StreamPreface, encode_preface
 
@@ -17,7 +17,12 @@ CROSSED: Final = b"\0"
 """The agent's stream is open; its bytes follow."""
 
 _EPOCH_BYTES: Final = 8
-_REFUSALS: Final[Mapping[bytes, Problem]] = {b"\1": AGENT_OFFLINE, b"\2": NOT_PERMITTED, b"\3": LINK_BUSY}
+_REFUSALS: Final[Mapping[bytes, Problem]] = {
+    b"\1": AGENT_OFFLINE,
+    b"\2": NOT_PERMITTED,
+    b"\3": LINK_BUSY,
+    b"\4": EXPOSURE_OVER,
+}
 
 
 @final

@@ -13,7 +13,7 @@ from tunnel.core.cluster.tally import Used
 from tunnel.core.link.messages import DenialCode, Expose
 from tunnel.core.token.token import AccountId, EndpointKind
 
-CLUSTER_VERSION: Final = 2
+CLUSTER_VERSION: Final = 3
 """The version of everything here; a worker of another one is not employed."""
 
 WorkerId = NewType("WorkerId", int)
@@ -62,6 +62,8 @@ class LeaseEnd(Enum):
     """Its agent holds the name over a newer link already. What runs may finish."""
     FENCED = 3
     """Another agent has the name as soon as everybody has said that not one more byte of this one passes."""
+    LAPSED = 4
+    """The time of its exposure was over: what runs is cut, and whoever asks for the name is told so for a while."""
 
 
 @final
@@ -115,6 +117,8 @@ class GiveUp:
     message_kind: ClassVar[MessageKind] = MessageKind.GIVE_UP
     name: Label
     epoch: Epoch
+    has_lapsed: bool = False
+    """Whether the time of its exposure was over, and not its agent's wish for it."""
 
 
 @final
@@ -254,6 +258,7 @@ class NameOffline:
     account: AccountId
     seconds: int
     kind: EndpointKind = EndpointKind.HTTP
+    has_lapsed: bool = False
 
 
 @final

@@ -186,7 +186,7 @@ class ClusterRegistry:
             case Ready():
                 found.is_ready = True
             case GiveUp():
-                self._give_up(worker, message)
+                self._give_up(worker, message, now)
             case DropSession():
                 if message.session in found.sessions:
                     self._drop(message.session, now)
@@ -214,7 +214,8 @@ class ClusterRegistry:
             if word.epoch in self._down:
                 self._say(worker, LeaseHealth(word.epoch, is_up=False))
         for name, gone in self._table.offline_names():
-            self._say(worker, NameOffline(name, gone.account, whole_seconds(now - gone.since), gone.kind))
+            ago = whole_seconds(now - gone.since)
+            self._say(worker, NameOffline(name, gone.account, ago, gone.kind, gone.has_lapsed))
         if self._directory.is_known:
             self._say(worker, LookAgain())  # what the worker read at its start may be older
         return Success(None)
@@ -327,13 +328,17 @@ class ClusterRegistry:
             uncut.awaited.discard((worker, fenced))
             self._announce(name)
 
-    def _give_up(self, worker: WorkerId, message: GiveUp) -> None:
+    def _give_up(self, worker: WorkerId, message: GiveUp, now: Instant) -> None:
+        """A name is free at once, but for one whose time was over: that is its account's for a while (ADR 0096)."""
         word = self._announced.get(message.epoch)
         lease = None
         if word is not None and word.worker == worker:
             lease = self._table.withdraw(word.name, word.epoch)
-        if lease is not None:
-            self._take_down(lease, LeaseEnd.FREE)
+        if lease is None:
+            return
+        if message.has_lapsed:
+            self._table.note_lapsed(lease, now)
+        self._take_down(lease, LeaseEnd.LAPSED if message.has_lapsed else LeaseEnd.FREE)
 
     def _drop(self, session: SessionId, now: Instant) -> None:
         member = self._members.pop(session, None)
@@ -349,7 +354,7 @@ class ClusterRegistry:
         self._announced.pop(lease.epoch, None)
         self._down.discard(lease.epoch)
         self._tell_all(LeaseDown(lease.epoch, lease.name, end))
-        self._desk.leave(lease, for_good=end is LeaseEnd.FREE)
+        self._desk.leave(lease, for_good=end in (LeaseEnd.FREE, LeaseEnd.LAPSED))
 
     def _note_health(self, worker: WorkerId, message: NoteHealth) -> None:
         """What the agent of a worker's lease says of its local service is told to the other workers, and kept."""

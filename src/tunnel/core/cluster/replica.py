@@ -1,6 +1,7 @@
 """What one worker knows: every lease of the server in a table of its own, so that a request asks nobody.
 
-Only the supervisor's words change it. Besides, the worker's questions: each has an answer that comes later.
+The supervisor's words change it, and what is given up here. Besides, the worker's questions: each has an answer that
+comes later.
 """
 
 from typing import Final, TypeAlias, final
@@ -8,6 +9,7 @@ from typing import Final, TypeAlias, final
 from tunnel.core.base.ids import Epoch, Instant, Label, SessionId
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.base.partial import first_keys, seconds_of
+from tunnel.core.base.problem import AGENT_OFFLINE, EXPOSURE_OVER, Problem
 from tunnel.core.cluster.codec import MessageReader, encode_message
 from tunnel.core.cluster.errors import ClusterError, OutOfTurn
 from tunnel.core.cluster.messages import (
@@ -44,7 +46,7 @@ from tunnel.core.cluster.messages import (
 from tunnel.core.cluster.tally import Used
 from tunnel.core.link.messages import Expose, Hello
 from tunnel.core.route.granting import claim_of
-from tunnel.core.route.table import Lease, RouteTable
+from tunnel.core.route.table import Lease, Offline, RouteTable, Unhealthy
 from tunnel.core.token.codec import decode_token
 
 
@@ -84,8 +86,8 @@ class PortOver:
         self.opening: Final = opening
 
 
-MOVED_MAX: Final = 4096
-"""Leases that moved and are remembered for visitors on the way: those of one reload, a second or two."""
+PASSED_MAX: Final = 4096
+"""Leases that moved or lapsed and are remembered for visitors on the way: those of one reload, a second or two."""
 
 ReplicaEvent: TypeAlias = (
     Serve
@@ -116,7 +118,8 @@ class Replica:
         self._leases: Final[dict[Epoch, tuple[Lease, WorkerId]]] = {}
         self._promised: Final[dict[Epoch, Lease]] = {}
         """Our own, until their agent is told: a visitor's stream that was there before would mean nothing to it."""
-        self._moved: Final[dict[Epoch, Label]] = {}
+        self._passed: Final[dict[Epoch, Label]] = {}
+        """Leases that are over, by whose name a visitor on the way is still helped."""
         self._ports: Final[dict[Epoch, tuple[int, int]]] = {}
         """Opening and port of each lease that was announced with one."""
         self._served: Final[dict[int, set[Epoch]]] = {}
@@ -139,9 +142,13 @@ class Replica:
 
     def successor(self, epoch: Epoch, now: Instant) -> Lease | None:
         """Who has the name of a lease that moved: a visitor that was on the way meanwhile goes there."""
-        name = self._moved.get(epoch)
-        found = None if name is None else self._table.find(name, now)
+        found = self._found_since(epoch, now)
         return found if isinstance(found, Lease) else None
+
+    def refusal(self, epoch: Epoch, now: Instant) -> Problem:
+        """What a visitor on the way to a lease that is over is told where there is no successor."""
+        found = self._found_since(epoch, now)
+        return EXPOSURE_OVER if isinstance(found, Offline) and found.has_lapsed else AGENT_OFFLINE
 
     def worker_of(self, lease: Lease) -> WorkerId | None:
         """Which worker has the link of a lease in force."""
@@ -173,8 +180,10 @@ class Replica:
         self._say(AskName(session, asked))
 
     def give_up(self, lease: Lease) -> None:
-        """Give a name back for good."""
-        self._say(GiveUp(lease.name, lease.epoch))
+        """Give a name back for good, and say whether because its time was over: no visitor finds the lease here now."""
+        if self.worker_of(lease) == self._number:
+            self._table.remove(lease.name, lease.epoch)
+        self._say(GiveUp(lease.name, lease.epoch, lease.has_lapsed))
 
     def drop_session(self, session: SessionId) -> None:
         """A session is over, or takes nothing new."""
@@ -237,7 +246,9 @@ class Replica:
                     events.append(LeaseGranted(lease))
             case NameOffline():
                 since = Instant(now - seconds_of(message.seconds))
-                self._table.note_offline(message.name, message.account, since, message.kind)
+                self._table.note_offline(
+                    message.name, message.account, since, message.kind, has_lapsed=message.has_lapsed
+                )
             case LeaseHealth():
                 held = self.lease(message.epoch)
                 if held is not None:
@@ -292,15 +303,20 @@ class Replica:
                 self._say(CutDone(word.epoch))  # it was never known here, so nothing of it passes
             return
         lease, worker = found
-        if word.end is LeaseEnd.MOVED:
-            self._moved[word.epoch] = word.name
-            for epoch in first_keys(self._moved, len(self._moved) - MOVED_MAX):
-                self._moved.pop(epoch, None)
+        if word.end is LeaseEnd.MOVED or word.end is LeaseEnd.LAPSED:
+            self._passed[word.epoch] = word.name
+            for epoch in first_keys(self._passed, len(self._passed) - PASSED_MAX):
+                self._passed.pop(epoch, None)
         if word.end is LeaseEnd.OFFLINE:
             self._table.note_offline(lease.name, lease.account, now, lease.kind)
-        elif lease.has_lapsed:
+        elif word.end is LeaseEnd.LAPSED:
+            lease.has_lapsed = True
             self._table.note_lapsed(lease, now)
         events.append(LeaseOver(lease, worker, word.end))
+
+    def _found_since(self, epoch: Epoch, now: Instant) -> Lease | Unhealthy | Offline | None:
+        name = self._passed.get(epoch)
+        return None if name is None else self._table.find(name, now)
 
     def _leave_port(self, epoch: Epoch, events: list[ReplicaEvent]) -> None:
         opening, _ = self._ports.pop(epoch, (0, 0))

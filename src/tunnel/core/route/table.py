@@ -230,16 +230,20 @@ class RouteTable:
 
     def note_lapsed(self, lease: Lease, now: Instant) -> None:
         """Remember that the time of a name is over, unless somebody answers for it."""
-        if lease.name not in self._groups:
-            self._offline[lease.name] = Offline(lease.account, now, lease.kind, has_lapsed=True)
-            self._forget_oldest()
+        self.note_offline(lease.name, lease.account, now, lease.kind, has_lapsed=True)
 
     def note_offline(
-        self, name: Label, account: AccountId, since: Instant, kind: EndpointKind = EndpointKind.HTTP
+        self,
+        name: Label,
+        account: AccountId,
+        since: Instant,
+        kind: EndpointKind = EndpointKind.HTTP,
+        *,
+        has_lapsed: bool = False,
     ) -> None:
         """Remember a name that has no agent, unless it has one here."""
         if name not in self._groups:
-            self._offline[name] = Offline(account, since, kind)
+            self._offline[name] = Offline(account, since, kind, has_lapsed=has_lapsed)
             self._forget_oldest()
 
     def offline_names(self) -> list[tuple[Label, Offline]]:
