@@ -8,6 +8,7 @@ Hypothesis draws the same examples in every run: whether a defect is caught is a
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
@@ -28,6 +30,8 @@ WORKERS: Final = 2
 VECTORS_NAME: Final = "TUNNEL_SHARED_VECTORS"
 SECONDS_MAX: Final = 300.0
 """One defect may turn a loop endless; a run that long counts as caught, as the suite would have hung visibly."""
+SOUND_SECONDS_MAX: Final = 3600.0
+"""All the tests that any defect names, on a machine however busy."""
 _PASSED: Final = "the tests passed"
 _ALONE: Final = ("-p", "no:xdist")
 _FAILED: Final = 1
@@ -84,7 +88,7 @@ def sound(copy: Path, defects: Sequence[Defect]) -> str | None:
     """
     tests = sorted({test for defect in defects for test in defect.tests})
     together = ("-n", str(WORKERS)) if len(tests) > WORKERS else _ALONE
-    failed, story = _run_tests(copy, tests, together)
+    failed, story = _run_tests(copy, tests, together, SOUND_SECONDS_MAX)
     return f"without any defect: {story}" if failed or not story.startswith(_PASSED) else None
 
 
@@ -134,19 +138,31 @@ def _break(file: Path, defect: Defect) -> None:
         compiled.unlink()
 
 
-def _run_tests(copy: Path, tests: Sequence[str], how: Sequence[str] = _ALONE) -> tuple[bool, str]:
+def _run_tests(
+    copy: Path, tests: Sequence[str], how: Sequence[str] = _ALONE, seconds_max: float = SECONDS_MAX
+) -> tuple[bool, str]:
     command = [sys.executable, "-m", "pytest", "-x", "-p", "no:randomly", *how, "--no-header", *tests]
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=_environment(copy), capture_output=True, text=True, check=False, timeout=SECONDS_MAX
-        )
-    except subprocess.TimeoutExpired:
-        return True, "the tests did not end"
-    last = next((line for line in reversed(done.stdout.splitlines()) if line.startswith("FAILED")), "")
-    if done.returncode == _FAILED:
+    with subprocess.Popen(
+        command, cwd=copy, env=_environment(copy),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as running:  # fmt: skip
+        try:
+            out, errors = running.communicate(timeout=seconds_max)
+        except subprocess.TimeoutExpired:
+            return True, "the tests did not end"
+        finally:
+            _end_family(running.pid)
+    last = next((line for line in reversed(out.splitlines()) if line.startswith("FAILED")), "")
+    if running.returncode == _FAILED:
         return True, last.removeprefix("FAILED ").partition(" - ")[0].partition("[")[0].rpartition("/")[2]
-    words = _PASSED if done.returncode == 0 else f"pytest ended with {done.returncode}"
-    return False, f"{words}: {' '.join((done.stdout + done.stderr).split())[-200:]}"
+    words = _PASSED if running.returncode == 0 else f"pytest ended with {running.returncode}"
+    return False, f"{words}: {' '.join((out + errors).split())[-200:]}"
+
+
+def _end_family(pid: int) -> None:
+    """Whatever tests that were broken on purpose have left running."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _environment(copy: Path) -> dict[str, str]:
