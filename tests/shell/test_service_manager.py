@@ -26,7 +26,7 @@ from tunnel.cli.units import service_unit, socket_units
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.drive.manager import Manager, given_sockets
 
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 _MAIN: Final = "from tunnel.cli.main import main; main()"
 _AS_MANAGER: Final = (
     "import fcntl, os, sys; given = [int(each) for each in sys.argv[1].split(',')];"

@@ -11,7 +11,7 @@ from tests.support.chromium import CHROMIUM
 from tests.support.dashboard import World
 
 SHOTS: Final = Path(__file__).parents[2] / "build" / "screenshots"
-PATIENCE_MS: Final = 30_000
+PATIENCE_MS: Final = 60_000
 """For a machine that is busy; nothing is expected to take this long."""
 NARROW: Final = 360
 WIDE: Final = 1440

@@ -12,7 +12,7 @@ from typing import Final, cast, final
 import aiohttp
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or ""
-PATIENCE: Final = 45.0
+PATIENCE: Final = 60.0
 """Seconds for a browser that hangs; nothing is expected to take this long."""
 
 _FLAGS: Final = (

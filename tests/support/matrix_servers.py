@@ -21,7 +21,7 @@ LOOKS: Final = 10
 """So often in a row a server has to take a connection before it counts as there."""
 VITE: Final = BUILT / "vite" / "node_modules" / ".bin" / "vite"
 LARGE: Final = bytes(i % 251 for i in range(3_000_000))
-PATIENCE: Final = 30.0
+PATIENCE: Final = 60.0
 
 NGINX: Final = """
 daemon off; master_process off; pid {site}/nginx.pid; error_log stderr error;

@@ -35,7 +35,7 @@ from tunnel.server.run import serve
 from tunnel.server.settings import CertificateFiles, PortRange, ServerSettings
 from tunnel.server.state import AUTHORITY, signing_key
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """No expectation: only how long a test that hangs may hang."""
 SETTLING_SECONDS: float = 5.0
 """How long the loop may take to close what was ended; it takes a few turns."""
