@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from tunnel.api.actor import Actor, actor_of, request_id_of
 from tunnel.api.plane import Plane
 from tunnel.api.problems import NO_SUCH_PAGE, NOT_VALID, ProblemAnswer, problem_of_store
+from tunnel.api.repeats import Repeat, repeat_of
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Outcome, Success, error_of, value_of
 from tunnel.core.base.problem import Problem
@@ -54,11 +55,20 @@ class Call:
     actor: Actor
     request_id: str
     now: UnixSeconds
+    repeat: Repeat | None
+    """The claim of the request's idempotency key, when it has one."""
 
     @property
     def store(self) -> Store:
         """The database."""
         return self.plane.store
+
+    def keeping(self, shown: Callable[[T], Shape], status: int = 200) -> Store:
+        """The database, for the one write of this request, with which its answer is kept: `shown` and `status` make it.
+
+        Without an idempotency key it is the database and nothing else.
+        """
+        return self.store if self.repeat is None else self.repeat.keeping(self.store, shown, status)
 
     def refused(self, error: StoreError) -> ProblemAnswer:
         """What the store would not or could not do."""
@@ -96,7 +106,7 @@ def plane_of(request: Request) -> Plane:
 
 def _call_of(request: Request) -> Call:
     plane = plane_of(request)
-    return Call(plane, actor_of(request), request_id_of(request), plane.clock.unix())
+    return Call(plane, actor_of(request), request_id_of(request), plane.clock.unix(), repeat_of(request))
 
 
 ThisCall: TypeAlias = Annotated[Call, Depends(_call_of)]

@@ -1,13 +1,14 @@
 """Writes that are repeated with the same Idempotency-Key get the first answer; nothing is done twice (API-IDEM).
 
-The answer is kept sealed under the API key that asked: minting answers with secrets, and the store keeps none in clear.
-Who cannot show that key can read nothing of it (docs/adr/0073).
+The answer is kept in the transaction of the write (docs/adr/0091), sealed under the API key that asked: minting answers
+with secrets, and the store keeps none in clear. Who cannot show that key can read nothing of it (docs/adr/0073).
 """
 
 import hashlib
 import json
 import re
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Final, TypeAlias, final
 
 from cryptography.exceptions import InvalidTag
@@ -16,8 +17,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from tunnel.api.actor import Actor, request_id_of
 from tunnel.api.plane import Plane
@@ -25,15 +27,57 @@ from tunnel.api.problems import IN_PROGRESS, INTERNAL, KEY_REUSED, NOT_VALID, Pr
 from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.core.control.credential import IdempotentAnswer
 from tunnel.store.errors import Conflict, StoreError
+from tunnel.store.port import Store
 
 Handler: TypeAlias = Callable[[Request], Coroutine[object, object, Response]]
 
 REPLAYED: Final = "Idempotency-Replayed"
 KEPT: Final = "Idempotency-Kept"
-"""`false` when what was asked was done but could not be remembered: asked again it would be done again."""
+"""`false` when an order was given but could not be remembered: asked again it would be given again."""
 _KEY: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _NONCE_BYTES: Final = 12
 _SERVER_ERROR: Final = 500
+
+
+@final
+class Repeat:
+    """The claim of one request's key, until its answer is kept: in the transaction of its write, if it has one."""
+
+    def __init__(self, claim: IdempotentAnswer, secret: str, plane: Plane) -> None:
+        self.claim: Final = claim
+        self._secret: Final = secret
+        self._plane: Final = plane
+        self._shown: Callable[..., BaseModel] | None = None
+        self._status = claim.status
+        self.is_kept = False
+        """The answer is in the database, with what was written."""
+        self.is_lost = False
+        """Somebody else has the key by now, and nothing was written."""
+
+    def keeping(self, store: Store, shown: Callable[..., BaseModel], status: int) -> Store:
+        """The store for the write whose answer `shown` and `status` make."""
+        self._shown, self._status = shown, status
+        return store.keeping(self)
+
+    def answer_of(self, made: object) -> IdempotentAnswer:
+        """The answer of the write, as the handler gives it after it."""
+        fields = {} if self._shown is None else self._shown(made).model_dump(mode="json")
+        return self.sealed(JSONResponse(fields, self._status))
+
+    def on_end(self, *, is_kept: bool) -> None:
+        """Write and answer are there, or neither."""
+        self.is_kept, self.is_lost = is_kept, not is_kept
+
+    def sealed(self, answer: Response) -> IdempotentAnswer:
+        """An answer as it is remembered."""
+        body = _sealed(answer, self._secret, self._plane.entropy.random_bytes(_NONCE_BYTES))
+        return replace(self.claim, status=answer.status_code, body=body, at=self._plane.clock.unix())
+
+
+def repeat_of(request: Request) -> Repeat | None:
+    """The claim that the request goes under; None when it names no idempotency key."""
+    found: object = getattr(request.state, "repeat", None)
+    return found if isinstance(found, Repeat) else None
 
 
 @final
@@ -49,33 +93,40 @@ class Repeats:
         if _KEY.fullmatch(key) is None:
             wrong = (("header.Idempotency-Key", "1 to 128 printable ASCII characters, no spaces"),)
             return ProblemAnswer(NOT_VALID, "", request_id, wrong)
-        owner, digest = actor.act.key, _digest(request, await request.body())
-        claimed = await self._plane.store.claim_idempotent(owner, key, digest, self._plane.clock.unix())
+        now = self._plane.clock.unix()
+        claim = IdempotentAnswer(actor.act.key, key, _digest(request, await request.body()), 0, b"", now)
+        claimed = await self._plane.store.claim_idempotent(claim.owner, key, claim.request_digest, now)
         if not isinstance(claimed, Success):
             return _refused(error_of(claimed), request_id)
         kept = value_of(claimed)
         if kept is not None:
             return _opened(kept, secret) or ProblemAnswer(INTERNAL, "", request_id)
+        repeat = Repeat(claim, secret, self._plane)
+        request.state.repeat = repeat
         try:
             answer = await inner(request)
         except (RequestValidationError, HTTPException):  # the latter for a body that is no text, or nested too deep
-            await self._forget(owner, key)
+            await self._forget(claim)
             raise
-        if answer.status_code >= _SERVER_ERROR:
-            await self._forget(owner, key)
+        if repeat.is_lost:
+            return ProblemAnswer(IN_PROGRESS, "", request_id)
+        if repeat.is_kept:
             return answer
-        sealed = _sealed(answer, secret, self._plane.entropy.random_bytes(_NONCE_BYTES))
-        now = self._plane.clock.unix()
-        remembered = await self._plane.store.remember_idempotent(
-            IdempotentAnswer(owner, key, digest, answer.status_code, sealed, now)
-        )
+        if answer.status_code >= _SERVER_ERROR:
+            await self._forget(claim)
+            return answer
+        return await self._remembered(repeat, answer)
+
+    async def _remembered(self, repeat: Repeat, answer: Response) -> Response:
+        """A refusal, or an order to the server: nothing was written that the answer could have been kept with."""
+        remembered = await self._plane.store.remember_idempotent(repeat.sealed(answer))
         if not isinstance(remembered, Success):
-            answer.headers[KEPT] = "false"  # it was done, and its answer may hold what is shown once
+            answer.headers[KEPT] = "false"
         return answer
 
-    async def _forget(self, owner: str, key: str) -> None:
-        """Give the key back; where even that fails, the store does so by itself after a minute."""
-        forgotten = await self._plane.store.forget_idempotent(owner, key)
+    async def _forget(self, claim: IdempotentAnswer) -> None:
+        """Give the key back, unless it has its answer; where even that fails, the store does so after a minute."""
+        forgotten = await self._plane.store.forget_idempotent(claim.owner, claim.key)
         if not isinstance(forgotten, Success):
             self._plane.board.note("api", "an idempotency key could not be given back", is_ready=True)
 

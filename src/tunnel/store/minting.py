@@ -83,7 +83,26 @@ async def mint_token(
     *,
     is_sealed: bool = False,
 ) -> Outcome[Minted, MintFailure]:
-    """A token of the account, signed and recorded. It is recorded first: what was given out is always known.
+    """A token of the account, signed and recorded. It is recorded first: what was given out is always known."""
+    made = await sign_token(store, private_key, entropy, account, asked, act, now, is_sealed=is_sealed)
+    if not isinstance(made, Success):
+        return made
+    recorded = await store.record_token(value_of(made).record, act, now)
+    return made if isinstance(recorded, Success) else recorded
+
+
+async def sign_token(
+    store: MintStore,
+    private_key: bytes,
+    entropy: Entropy,
+    account: AccountId,
+    asked: MintAsked,
+    act: Act,
+    now: UnixSeconds,
+    *,
+    is_sealed: bool = False,
+) -> Outcome[Minted, MintFailure]:
+    """A token of the account, signed; to be given to nobody before its record is in the store.
 
     Unless `is_sealed` its holder can narrow it.
     """
@@ -101,10 +120,8 @@ async def mint_token(
     raw = encode_token(token, private_key, None if is_sealed else entropy.random_bytes(SEED_BYTES))
     if not isinstance(raw, Success):
         return raw
-    recorded = await store.record_token(record_of(token, asked.label, act.identity, now), act, now)
-    if not isinstance(recorded, Success):
-        return recorded
-    return Success(Minted(token_text(value_of(raw)), value_of(raw), token, value_of(recorded)))
+    record = record_of(token, asked.label, act.identity, now)
+    return Success(Minted(token_text(value_of(raw)), value_of(raw), token, record))
 
 
 async def revoke(store: RevokeStore, token: Token, act: Act, now: UnixSeconds) -> Outcome[None, StoreError]:

@@ -251,6 +251,16 @@ class SessionStore(Protocol):
         """How many sessions of this identity ended: it signed out everywhere."""
 
 
+class Keeper(Protocol):
+    """Makes the answer of a write, to be kept in the transaction of that write."""
+
+    def answer_of(self, made: object) -> IdempotentAnswer:
+        """The answer when the write came to `made`. A transaction may run more than once, and then so does this."""
+
+    def on_end(self, *, is_kept: bool) -> None:
+        """The write and its answer are there; or neither, since the claim was another's by then."""
+
+
 class AnswerStore(Protocol):
     """Idempotency keys of the API."""
 
@@ -264,7 +274,7 @@ class AnswerStore(Protocol):
         """
 
     async def remember_idempotent(self, answer: IdempotentAnswer) -> Told[None]:
-        """The claimed key has its answer."""
+        """The claimed key has its answer; one that has an answer keeps it."""
 
     async def forget_idempotent(self, owner: str, key: str) -> Told[None]:
         """The claim is given up, since nothing was done; an answer stays."""
@@ -324,6 +334,13 @@ class Store(
     Protocol,
 ):
     """The whole store; ask for the noun's Protocol where that is all you need."""
+
+    def keeping(self, keeper: Keeper) -> "Store":
+        """The same store, for one write: when that succeeds its answer is kept, in the same transaction.
+
+        Conflict `request-in-progress`, and nothing is written, when the claim of the answer is held no more: it was
+        claimed again after a minute, or has its answer.
+        """
 
     async def health(self) -> Told[StoreHealth]:
         """Success when the database can be written; what it is."""

@@ -7,7 +7,7 @@ import anyio
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.store.accounts import Accounts
-from tunnel.store.answers import Answers
+from tunnel.store.answers import Answers, Keeping
 from tunnel.store.billing import Billing
 from tunnel.store.driver import Driver, Transaction, Work
 from tunnel.store.errors import StoreUnavailable, Told
@@ -16,7 +16,7 @@ from tunnel.store.journal import Journals
 from tunnel.store.keys import Keys
 from tunnel.store.migrating import Migration, MigrationError, describe, migrate
 from tunnel.store.names import Names
-from tunnel.store.port import StoreHealth
+from tunnel.store.port import Keeper, StoreHealth
 from tunnel.store.sessions import WebSessions
 from tunnel.store.tokens import Tokens
 from tunnel.store.trail import Trail
@@ -99,6 +99,10 @@ class Prepared:
 @final
 class SqlStore(Accounts, Keys, Tokens, Names, Usage, Facts, Trail, Journals, WebSessions, Answers, Billing):
     """The store of one database. Finished by `close`."""
+
+    def keeping(self, keeper: Keeper) -> "SqlStore":
+        """The same store, for one write: when that succeeds its answer is kept, in the same transaction."""
+        return SqlStore(Keeping(self._driver, keeper))
 
     async def health(self) -> Told[StoreHealth]:
         """Success when the database can be written; what it is."""

@@ -100,7 +100,7 @@ async def create_account(call: ThisCall, asked: AccountIn) -> AccountOut | Probl
         ttl_default=asked.ttl_default,
         ttl_max=asked.ttl_max,
     )
-    created = await call.store.create_account(made, call.actor.act, call.now)
+    created = await call.keeping(_out, CREATED).create_account(made, call.actor.act, call.now)
     return call.answered(created, _out)
 
 
@@ -117,7 +117,7 @@ async def change_account(call: ThisCall, account: AccountInPath, asked: AccountP
     if of_operator and not call.actor.may(Scope.OPERATE, account_id(account)):
         return call.problem(SCOPE_MISSING, "plan, is_suspended and ttl_max are an operator's to change.")
     change = AccountChange(asked.name, asked.plan, asked.is_suspended, asked.ttl_default, asked.ttl_max)
-    changed = await call.store.change_account(account_id(account), change, call.actor.act, call.now)
+    changed = await call.keeping(_out).change_account(account_id(account), change, call.actor.act, call.now)
     return call.answered(changed, _out)
 
 

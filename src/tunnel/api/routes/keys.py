@@ -88,10 +88,11 @@ async def mint_key(call: ThisCall, account: AccountInPath, asked: KeyIn) -> KeyM
     record = KeyRecord(
         made.key, owner, asked.label, role, scopes, made.secret_hash, call.now, expires, revoked=None, last_used=None
     )
-    minted = await call.store.mint_key(record, call.actor.act, call.now)
-    if not isinstance(minted, Success):
-        return call.refused(error_of(minted))
-    return KeyMinted(key=_out(value_of(minted)), secret=made.text)
+
+    def shown(minted: KeyRecord) -> KeyMinted:
+        return KeyMinted(key=_out(minted), secret=made.text)
+
+    return call.answered(await call.keeping(shown, CREATED).mint_key(record, call.actor.act, call.now), shown)
 
 
 @noun.writes("DELETE", "/accounts/{account}/keys/{key}", Scope.KEY_WRITE, KeyOut)
@@ -102,7 +103,7 @@ async def revoke_key(call: ThisCall, account: AccountInPath, key: KeyInPath) -> 
         return call.refused(error_of(found))
     if value_of(found).account != account_id(account):
         return call.problem(NOT_FOUND, f"There is no key `{key}`.")
-    revoked = await call.store.revoke_key(key, call.actor.act, call.now)
+    revoked = await call.keeping(_out).revoke_key(key, call.actor.act, call.now)
     return call.answered(revoked, _out)
 
 

@@ -68,7 +68,7 @@ async def add_member(call: ThisCall, account: AccountInPath, asked: MemberIn) ->
     if not _may_give(call, account, asked.role):
         return call.problem(SCOPE_MISSING, _MORE_THAN_OWN)
     member = Member(account_id(account), asked.identity, asked.role, call.now)
-    added = await call.store.add_member(member, call.actor.act, call.now)
+    added = await call.keeping(_out, CREATED).add_member(member, call.actor.act, call.now)
     return call.answered(added, _out)
 
 
@@ -80,14 +80,14 @@ async def change_member(
     role = asked.role
     if not _may_give(call, account, role):
         return call.problem(SCOPE_MISSING, _MORE_THAN_OWN)
-    changed = await call.store.change_member(account_id(account), identity, role, call.actor.act, call.now)
+    changed = await call.keeping(_out).change_member(account_id(account), identity, role, call.actor.act, call.now)
     return call.answered(changed, _out)
 
 
 @noun.writes("DELETE", "/accounts/{account}/members/{identity}", Scope.MEMBER_WRITE, MemberOut)
 async def remove_member(call: ThisCall, account: AccountInPath, identity: IdentityInPath) -> MemberOut | ProblemAnswer:
     """Remove a member, whose sessions at the dashboard end."""
-    removed = await call.store.remove_member(account_id(account), identity, call.actor.act, call.now)
+    removed = await call.keeping(_out).remove_member(account_id(account), identity, call.actor.act, call.now)
     return call.answered(removed, _out)
 
 

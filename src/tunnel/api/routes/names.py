@@ -85,14 +85,14 @@ async def reserve_name(
     if not isinstance(label, Success):
         return call.wrong("path.name", describe(error_of(label)))
     record = NameRecord(value_of(label), account_id(account), call.now, asked.note)
-    reserved = await call.store.reserve_name(record, call.actor.act, call.now)
+    reserved = await call.keeping(_name_out, CREATED).reserve_name(record, call.actor.act, call.now)
     return call.answered(reserved, _name_out)
 
 
 @noun.writes("DELETE", "/accounts/{account}/names/{name}", Scope.NAME_WRITE, NameOut)
 async def release_name(call: ThisCall, account: AccountInPath, name: NameInPath) -> NameOut | ProblemAnswer:
     """Give a reserved name up."""
-    released = await call.store.release_name(Label(name), account_id(account), call.actor.act, call.now)
+    released = await call.keeping(_name_out).release_name(Label(name), account_id(account), call.actor.act, call.now)
     return call.answered(released, _name_out)
 
 

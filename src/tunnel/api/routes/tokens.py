@@ -136,13 +136,18 @@ async def mint_token(call: ThisCall, account: AccountInPath, asked: TokenIn) -> 
     )
     plane = call.plane
     key, entropy = plane.settings.signing_key, plane.entropy
-    minted = await minting.mint_token(plane.store, key, entropy, account_id(account), wanted, call.actor.act, call.now)
-    if not isinstance(minted, Success):
-        return _mint_refused(call, error_of(minted))
-    made = value_of(minted)
-    explained = explain_raw(made.raw, call.now)
+    act, now = call.actor.act, call.now
+    signed = await minting.sign_token(plane.store, key, entropy, account_id(account), wanted, act, now)
+    if not isinstance(signed, Success):
+        return _mint_refused(call, error_of(signed))
+    made = value_of(signed)
+    explained = explain_raw(made.raw, now)
     sentences = value_of(explained) if isinstance(explained, Success) else []
-    return TokenMinted(token=_out(made.record), secret=made.text, explained=sentences)
+
+    def shown(record: TokenRecord) -> TokenMinted:
+        return TokenMinted(token=_out(record), secret=made.text, explained=sentences)
+
+    return call.answered(await call.keeping(shown, CREATED).record_token(made.record, act, now), shown)
 
 
 @noun.reads("/accounts/{account}/tokens/{token}", Scope.TOKEN_READ, TokenOut)
@@ -158,7 +163,7 @@ async def revoke_token(call: ThisCall, account: AccountInPath, token: TokenInPat
     found = await _token_of(call, account, token)
     if not isinstance(found, TokenRecord):
         return found
-    revoked = await call.store.revoke_token(found.token, call.actor.act, call.now)
+    revoked = await call.keeping(_out).revoke_token(found.token, call.actor.act, call.now)
     return call.answered(revoked, _out)
 
 
@@ -175,8 +180,11 @@ async def revoke_shown_token(call: ThisCall, account: AccountInPath, asked: Toke
     token = value_of(verified)
     if token.account != account_id(account):
         return call.problem(NOT_FOUND, "The token is of another account.")
-    revoked = await minting.revoke(call.store, token, call.actor.act, call.now)
-    return Revoked(token=token.token_id.hex()) if isinstance(revoked, Success) else call.refused(error_of(revoked))
+
+    def shown(_: object) -> Revoked:
+        return Revoked(token=token.token_id.hex())
+
+    return call.answered(await minting.revoke(call.keeping(shown), token, call.actor.act, call.now), shown)
 
 
 @noun.asks("/tokens/explain", ANY_SCOPE, Explained)

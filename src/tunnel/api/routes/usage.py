@@ -142,7 +142,7 @@ async def set_plan(call: ThisCall, plan: PlanInPath, asked: PlanIn) -> PlanOut |
         asked.bytes_month,
         asked.requests_second,
     )
-    made = await call.store.set_plan(wanted, call.actor.act, call.now)
+    made = await call.keeping(_out).set_plan(wanted, call.actor.act, call.now)
     return call.answered(made, _out)
 
 
