@@ -328,7 +328,7 @@ async def test_a_database_that_goes_away_leaves_an_export_without_a_seal(
         (["export", "--state", "{}", "--from", "0"], "--from: '0' is not the number of an entry"),
         (["export", "--state", "{}", "--to", "x"], "--to: 'x' is not the number of an entry"),
         (["export", "--state", "{}", "--out", "{}"], "cannot write"),
-        (["export", "--state", "{}/audit.txt"], "cannot make the directory"),
+        (["export", "--state", "{}/audit.txt"], "there is no database in"),
         (["export", "--state", "{}", "--database", "mysql://x"], "--database"),
         (["key", "--state", "{}/audit.txt"], "cannot make the directory"),
         (["verify", "{}/nothing"], "cannot read"),
@@ -341,6 +341,7 @@ async def test_what_cannot_be_done_is_said(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "audit.txt").write_text("")
+    (tmp_path / "control.db").touch()
     assert await command(*[argument.replace("{}", str(tmp_path)) for argument in arguments]) == 2
     assert said in capsys.readouterr().err
 

@@ -49,6 +49,18 @@ def held(file: Path) -> Token:
     return value_of(decoded)
 
 
+@pytest.mark.shows("TOKEN-CLI-006")
+def test_who_only_reads_makes_no_database_and_is_told_that_the_directory_is_another(
+    shell: Shell, tmp_path: Path
+) -> None:
+    nouns = ("account", "key", "name", "token", "plan", "billing")
+    for command in (*((noun, "list") for noun in nouns), ("account", "show", "ann"), ("audit", "export")):
+        code, out, err = shell(*command)
+        assert (code, out) == (ExitCode.USAGE, "")
+        assert f"--state: there is no database in {tmp_path / 's'}" in err
+    assert not (tmp_path / "s").exists()
+
+
 @pytest.mark.shows("TOKEN-CLI-001")
 def test_the_default_account_is_made_on_first_use_and_no_other(shell: Shell) -> None:
     done(shell("token", "mint", "--name", "demo"))
@@ -102,6 +114,7 @@ def test_an_account_from_its_making_to_its_suspension(shell: Shell) -> None:
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_do(typed: list[str], wrong: str, shell: Shell) -> None:
+    done(shell("account", "create", "there"))
     code, out, err = shell(*typed)
     assert code == ExitCode.USAGE
     assert wrong in err
@@ -109,6 +122,7 @@ def test_what_is_wrong_is_said_with_what_to_do(typed: list[str], wrong: str, she
 
 
 def test_people_are_added_listed_and_removed(shell: Shell) -> None:
+    done(shell("account", "create", "ann"))
     assert done(shell("member", "list", "owner")) == "no members\n"
     done(shell("member", "add", "owner", ANN))
     listed = json.loads(done(shell("member", "list", "owner", "--json")))
@@ -164,6 +178,7 @@ def test_a_key_is_shown_once(shell: Shell, tmp_path: Path) -> None:
 @pytest.mark.shows("TOKEN-CLI-002", "TOKEN-CLI-003", "TOKEN-MINT-004")
 def test_tokens_are_listed_without_their_text(shell: Shell, tmp_path: Path) -> None:
     out = tmp_path / "t"
+    done(shell("account", "create", "ann"))
     assert done(shell("token", "list")) == "no tokens\n"
     done(shell("token", "mint", "--name", "demo", "--out", str(out), "--label", "a laptop of somebody's in Basel"))
     text = json.loads(done(shell("token", "mint", "--name", "*", "--json")))["text"]

@@ -163,6 +163,8 @@ async def test_without_a_server_commands_say_so(tmp_path: Path, capsys: pytest.C
     nowhere = ("--database", "postgresql://nobody@127.0.0.1:1/nothing")
     assert "the database cannot be used now" in await operator.says("who-holds", "demo", *nowhere, code=5)
     await operator.says("who-holds", "No such name!", code=2)
+    unseen = Operator(tmp_path / ("x" * 300), capsys)  # the system does not even look, as where it is forbidden to
+    assert "the database cannot be used now" in await unseen.says("who-holds", "demo", code=5)
     await operator.says("sessions", "--kick", "x", code=2)
 
 

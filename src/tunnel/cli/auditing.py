@@ -14,7 +14,7 @@ from tunnel.api.auditing import Export, open_export
 from tunnel.api.witness import audit_key
 from tunnel.api.witness import describe as describe_witness
 from tunnel.cli.commands import AuditCommand, AuditExportCommand, AuditKeyCommand, AuditVerifyCommand
-from tunnel.cli.databases import database_asked
+from tunnel.cli.databases import NO_DATABASE, database_asked
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.problems import BadArgument, CannotRead, Problem
 from tunnel.cli.report import refuse, say
@@ -25,6 +25,7 @@ from tunnel.core.audit.verify import Verification
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.base.partial import ED25519_KEY_BYTES, decimal, hex_bytes
+from tunnel.core.token.moments import count_text
 from tunnel.drive import files
 from tunnel.store import open as opening
 
@@ -52,6 +53,8 @@ def _export(command: AuditExportCommand, environment: Mapping[str, str]) -> Exit
     problems = [error_of(each) for each in (database, first, last) if isinstance(each, Failure)]
     if problems or isinstance(database, Failure) or isinstance(first, Failure) or isinstance(last, Failure):
         return refuse(tuple(problems))
+    if opening.is_missing(value_of(database), Path(command.state)):
+        return refuse((CannotRead("--state", NO_DATABASE.format(command.state)),))
     ready = files.make_directory(Path(command.state))
     if not isinstance(ready, Success):
         return refuse((CannotRead("--state", files.describe(error_of(ready))),))
@@ -132,7 +135,10 @@ def verdict_of(file: BinaryIO, trusted: frozenset[bytes]) -> Verdict:
 def words_of(verdict: Verdict, place: str, *, is_trusted: bool) -> list[str]:
     """The verdict for people, a line each."""
     if verdict.findings_total:
-        lines = [f"{place}: {verdict.findings_total} findings", *[f"  {describe(one)}" for one in verdict.findings]]
+        lines = [
+            f"{place}: {count_text(verdict.findings_total, 'finding')}",
+            *[f"  {describe(one)}" for one in verdict.findings],
+        ]
         more = verdict.findings_total - len(verdict.findings)
         return [*lines, f"  and {more} more"] if more else lines
     covered = f"the last vouches for all up to entry {verdict.covered_to}" if verdict.covered_to else "none vouches"

@@ -13,6 +13,11 @@ _SAID_ALOUD: Final = (
     f"give the URL in the environment as {VARIABLE}, in a config file as server.database, or the password as PGPASSWORD"
 )
 
+NO_DATABASE: Final = (
+    "there is no database in {}; the first server or the first change there makes it: is it the directory of "
+    "`tunnel server --state DIR`?"
+)
+
 
 def database_asked(flag: str | None, environment: Mapping[str, str], configured: str | None) -> Outcome[str, Problem]:
     """The URL of the database; "" when none is named: the SQLite file of the state directory."""

@@ -24,7 +24,7 @@ from tunnel.cli.commands import (
     TokenCommand,
 )
 from tunnel.cli.credential_actions import Bench, key_answer, mint, mint_answer, token_answer
-from tunnel.cli.databases import database_asked
+from tunnel.cli.databases import NO_DATABASE, database_asked
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.plan_actions import billing_answer, plan_answer
 from tunnel.cli.report import say
@@ -34,10 +34,12 @@ from tunnel.core.base.outcome import Outcome, Success, error_of, value_of
 from tunnel.core.control.act import BY_SHELL, Act
 from tunnel.drive import files
 from tunnel.store.minting import Minted
-from tunnel.store.open import describe, open_store
+from tunnel.store.open import describe, is_missing, open_store
 from tunnel.store.port import Store
 
 _REQUEST_BYTES: Final = 8
+_READING: Final = frozenset({"list", "show"})
+"""What makes nothing: in a directory without a database it was the directory that was mistaken."""
 
 
 def run_store_command(command: StoreCommand, environment: Mapping[str, str]) -> ExitCode:
@@ -62,7 +64,8 @@ async def perform(command: StoreCommand, environment: Mapping[str, str]) -> Outc
         asked = asked_of(command)
         if not isinstance(asked, Success):  # before anything is made for it
             return refused(sentences_of(error_of(asked)))
-    opened = await _opened(command.place, environment)
+    is_reading = not isinstance(command, MintCommand) and command.verb in _READING
+    opened = await _opened(command.place, environment, is_reading=is_reading)
     if not isinstance(opened, Success):
         return opened
     store = value_of(opened)
@@ -112,10 +115,14 @@ async def _answer(command: StoreCommand, bench: Bench, environment: Mapping[str,
             assert_never(command)
 
 
-async def _opened(place: StorePlace, environment: Mapping[str, str]) -> Outcome[Store, Refusal]:
+async def _opened(
+    place: StorePlace, environment: Mapping[str, str], *, is_reading: bool = False
+) -> Outcome[Store, Refusal]:
     url = database_asked(place.database, environment, None)
     if not isinstance(url, Success):
         return refused_for(error_of(url))
+    if is_reading and is_missing(value_of(url), Path(place.state)):
+        return refused(f"--state: {NO_DATABASE.format(place.state)}")
     ready = files.make_directory(Path(place.state))
     if not isinstance(ready, Success):
         return refused(f"--state: {files.describe(error_of(ready))}")

@@ -21,7 +21,7 @@ from tunnel.core.token.moments import count_text, duration_text, moment_text
 from tunnel.core.token.token import AccountId
 from tunnel.drive.feed import Answer, FeedClient
 from tunnel.store.errors import NotFound
-from tunnel.store.open import DATABASE_FILE, open_store
+from tunnel.store.open import is_missing, open_store
 from tunnel.store.port import Store
 
 _A_NAME: Final = "a name: a-z, 0-9 and inner hyphens"
@@ -171,7 +171,7 @@ def _away(asked: Failure[str]) -> ExitCode:
 
 async def _store(database: str, state: Path, now: UnixSeconds) -> Store | None:
     """The store, if there is one: to ask who holds a name makes none."""
-    if not database and not (state / DATABASE_FILE).exists():
+    if is_missing(database, state):
         return None
     opened = await open_store(database, state, now)
     return value_of(opened) if isinstance(opened, Success) else None

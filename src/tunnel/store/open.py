@@ -65,6 +65,16 @@ def driver_of(url: str, state: Path) -> Outcome[Driver, BadDatabase]:
     return Success(PostgresDriver(url))
 
 
+def is_missing(url: str, state: Path) -> bool:
+    """Whether the database would be a file of the state directory that is not there; one that may not be seen is."""
+    try:
+        return not url and not (state / DATABASE_FILE).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+
+
 def without_password(url: str) -> str:
     """The URL as it may be shown."""
     return _PASSWORD.sub("***", url)
