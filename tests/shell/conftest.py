@@ -1,8 +1,13 @@
 """What the shell tests stand on: one event loop as in production, and one state directory for a whole run."""
 
+import time
 from pathlib import Path
 
 import pytest
+
+from tunnel.core.base.ids import UnixSeconds
+from tunnel.core.base.outcome import Success
+from tunnel.server.state import server_identity
 
 
 @pytest.fixture
@@ -14,4 +19,7 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 @pytest.fixture(scope="session")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A state directory whose keys and certificates are made once; nothing in it is changed by a test."""
-    return tmp_path_factory.mktemp("shell") / "state"
+    made = tmp_path_factory.mktemp("shell") / "state"
+    # At once and not by the first server in it: the authority is also read where no server runs, in any order of tests.
+    assert isinstance(server_identity(made, ["127.0.0.1"], UnixSeconds(int(time.time()))), Success)
+    return made
