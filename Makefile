@@ -137,7 +137,7 @@ matrix: setup-dev
 simulate: SEEDS ?= 300
 simulate: FROM ?= 0
 simulate: setup-dev
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --from $(FROM) $(if $(CONTROL),--control)
 
 faults: EACH ?= 1
 faults: setup-dev

@@ -41,6 +41,8 @@ class End:
         self.on_change = on_change
         self.peer: End | None = None
         self.dialled = False
+        self.tells_content = True
+        """Whether what passes is the same in each run of a seed, beyond its length."""
         self.is_connected = False
         self.is_closed = False
         """Nobody holds it any more."""
@@ -118,7 +120,7 @@ class End:
             count = self._kernel.random.randint(1, count)
         taken = bytes(memoryview(data)[:count])
         self._outbox.extend(taken)
-        self._kernel.note("send", self.number, count, taken)
+        self._kernel.note("send", self.number, count, taken if self.tells_content else b"")
         self.push()
         return count
 
@@ -144,7 +146,7 @@ class End:
         taken = bytes(self.inbox[:count])
         del self.inbox[:count]
         self.read_total += count
-        self._kernel.note("read", self.number, count, taken)
+        self._kernel.note("read", self.number, count, taken if self.tells_content else b"")
         if self.peer is not None:
             self.peer.push()
         return taken

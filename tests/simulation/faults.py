@@ -77,7 +77,9 @@ class Faults:
         elif kind == "clock":
             kernel.unix_offset += chance.choice((-86_400.0, -3.0, 5.0, 3600.0, 86_400.0))
         elif kind == "pause":
-            kernel.now += chance.choice((0.5, 3.0, 12.0, 40.0))
+            seconds = chance.choice((0.5, 3.0, 12.0, 40.0))
+            kernel.now += seconds
+            kernel.paused += seconds
         elif kind == "refuse":
             service = chance.choice(self._agents).service
             service.refuse()

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, final
 from tests.simulation.sockets import Points, Short
 
 _BY_PATH: Final = ("mkdir", "stat", "open", "link", "unlink", "replace", "rename")
-_BY_NUMBER: Final = ("fstat", "fchmod", "fsync", "close")
+_BY_NUMBER: Final = ("fstat", "fchmod", "fsync", "fdatasync", "write", "close")
 
 
 @final

@@ -33,7 +33,7 @@ def judge(exchange: Exchange, found: Found, *, is_calm: bool, visitors_are_safe:
 
 
 def _judge_policy(exchange: Exchange, found: Found) -> None:
-    if exchange.status in {403, 429} and exchange.agents:
+    if exchange.status in {402, 403, 429} and exchange.agents:
         found(f"turned away, and a service has it: {exchange.story()}")
     if exchange.is_denied and exchange.status not in {0, 403, 408, 503}:
         found(f"403 was due: {exchange.story()}")

@@ -89,6 +89,8 @@ class Kernel:
         self.names: Final[dict[str, str]] = {}
         self.deafened: Final[set[str]] = set()
         """Hosts of which a connection was made deaf, at its one side or its other."""
+        self.paused = 0.0
+        """For how long the machine stood still."""
         self.cut: Final[set[frozenset[str]]] = set()
         """Pairs of hosts between which nothing passes."""
         self.log: Final[deque[str]] = deque(maxlen=_LOG_LINES)
@@ -172,6 +174,24 @@ class Kernel:
         self.ends[end.number] = end
         self.note("connect", end.number, port)
         self._knock(end, self.now + _CONNECT_SECONDS)
+        return end
+
+    def connect_beside(self, source: str, place: str, on_change: Callable[[], None]) -> End:
+        """A connection to a Unix socket, which stands at once; OSError when nobody listens there."""
+        listener = self.listeners.get((place, 0))
+        if listener is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+        if len(listener.waiting) >= listener.backlog:
+            raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        end = End(self, next(self._numbers), (source, 0), (place, 0), on_change)
+        other = End(self, next(self._numbers), (place, 0), (source, 0), _nobody)
+        for each in (end, other):
+            self.ends[each.number] = each
+            each.is_connected, each.tells_content = True, False  # paths have another name in every run
+        end.join(other)
+        self.note("beside", end.number, other.number)
+        listener.waiting.append(other)
+        listener.on_change()
         return end
 
     def _knock(self, end: End, deadline: float) -> None:

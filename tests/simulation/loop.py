@@ -9,7 +9,7 @@ import asyncio
 import random
 import selectors
 import socket
-from asyncio import selector_events
+from asyncio import selector_events, unix_events
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, Final, TypeVar, final
@@ -27,6 +27,9 @@ _SECONDS_MAX: Final = 20_000.0
 _CLOSED_TWICE: Final = ("_SelectorSocketTransport._call_connection_lost", "'NoneType' object has no attribute 'close'")
 """A fault of asyncio itself: where `resume_writing` aborts, its transport reports the loss twice, and the second report
 fails before it reaches anybody. uvloop, on which the product usually runs, has no such transport."""
+_NO_ROOM: Final = "socket.accept() out of system resource"
+"""What asyncio's own servers, such as that of the feed, say before they try again a second later."""
+_UNIX: Final = unix_events.SelectorEventLoop
 _LATE: Final = 0.1
 """How often a ready descriptor is served a turn later."""
 
@@ -71,6 +74,8 @@ class SimSelector(selectors.BaseSelector):
         self._random: Final = random.Random(f"{seed}/turns")
         self._keys: Final[dict[int, selectors.SelectorKey]] = {}
         self._maybe: Final[dict[int, None]] = {}
+        self.is_woken = False
+        """A thread has asked for a callback."""
         self.watch: Callable[[], None] | None = None
         """Called once a turn."""
         system.touch = self._touch
@@ -134,7 +139,7 @@ class SimSelector(selectors.BaseSelector):
         if ready or timeout == 0:
             return ready
         until = None if timeout is None else kernel.now + timeout
-        while not ready:
+        while not ready and not self.is_woken:
             due = kernel.next_due()
             if due is None and until is None:
                 raise Stuck
@@ -146,6 +151,7 @@ class SimSelector(selectors.BaseSelector):
             ready = self._ready()
             if until is not None and kernel.now >= until:
                 break
+        self.is_woken = False
         return ready
 
     def _ready(self) -> list[tuple[selectors.SelectorKey, int]]:
@@ -209,6 +215,8 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
 
     def _on_complaint(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         complaint = f"{context.get('message')}: {context.get('exception')!r}"
+        if complaint.startswith(_NO_ROOM):
+            return
         if not (_CLOSED_TWICE[0] in complaint and _CLOSED_TWICE[1] in complaint):
             self.complaints.append(complaint)
 
@@ -219,7 +227,17 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
         pass
 
     def _write_to_self(self) -> None:
-        pass
+        self.sim_selector.is_woken = True
+
+    @override
+    async def create_unix_server(self, *args: Any, **kwargs: Any) -> asyncio.Server:
+        loop: Any = self
+        return await _UNIX.create_unix_server(loop, *args, **kwargs)
+
+    @override
+    async def create_unix_connection(self, *args: Any, **kwargs: Any) -> Any:
+        loop: Any = self
+        return await _UNIX.create_unix_connection(loop, *args, **kwargs)
 
 
 __all__ = ["Context", "SimLoop", "SimSelector"]

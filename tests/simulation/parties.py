@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, final
 
@@ -70,6 +70,9 @@ class AgentLog:
 class Agent:
     """One running agent."""
 
+    may_be_gone: bool = field(default=False, init=False)
+    """Whether it is no fault if its name is not served any more."""
+
     number: int
     host: str
     name: str
@@ -91,6 +94,7 @@ class Parties:
         self._random: Final = random.Random(f"{plan.seed}/parties")
         self._state: Final = state or prepared_state()
         self._token: Final = minted()
+        self.accounts: Final = 1 if plan.is_pooled else 2
         self.stop: Final = asyncio.Event()
         self.agents: Final[list[Agent]] = []
         self.ended: Final[list[asyncio.Task[object]]] = []
@@ -107,6 +111,7 @@ class Parties:
             limits=self._plan.limits,
             tcp_ports=PortRange(20_000, 20_009),
             proxy_from=(_block(UPSTREAM_HOSTS),),
+            journal=bool(self._plan.acts),
             policy=ServerPolicy(deny=(_block(DENIED_HOSTS),) if self._plan.exchanges_max else ()),
         )
         if self._has_own_certificate:
@@ -138,6 +143,7 @@ class Parties:
         service.start()
         log, stop = AgentLog(self._kernel, number), asyncio.Event()
         agent = Agent(number, host, name, log, stop, self._run(number, name, log, stop), service)
+        agent.may_be_gone = bool(self._plan.ttl_seconds) and not number
         self.agents.append(agent)
         return agent
 
@@ -156,7 +162,8 @@ class Parties:
             server=Address(DOMAIN, AGENTS_PORT),
             local=Target(Address(host, LOCAL_PORT)),
             name=name,
-            token=self._token,
+            token=minted(number=number, account=number % self.accounts) if self._plan.acts else self._token,
+            ttl_seconds=0 if number else self._plan.ttl_seconds,
             host_header=Keep(),
             ca=real_identity()[1] if self._has_own_certificate else self._state / "ca.pem",
             limits=self._plan.limits,

@@ -1,7 +1,7 @@
 """What kind of world a seed is."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, final
 
 from tests.simulation.faults import KINDS
@@ -64,12 +64,17 @@ class Plan:
     exchanges_max: int = 0
     """Of one endpoint at the same time; 0 for no limit. With one, there is also a visitor that may not come."""
 
+    acts: tuple[str, ...] = ()
+    """What the control plane does while visitors come; with any, there is one."""
+    ttl_seconds: int = 0
+    """For how long the first agent asks to be exposed; 0 for as long as it runs."""
+
     @property
     def is_calm(self) -> bool:
         """Whether nothing but local services and visitors does harm."""
         ejects = self.is_rough and (self.is_pooled or self.has_checks)
         harmless = not self.rivals and not self.is_stopped_early and not ejects and not self.exchanges_max
-        harmless &= not self.is_left
+        harmless &= not self.is_left and not self.acts and not self.ttl_seconds
         return not self.faults and harmless
 
 
@@ -111,4 +116,27 @@ def drawn(seed: int) -> Plan:
         road=road,
         tells_service=road.is_raw and ways.random() < 0.5,
         exchanges_max=ways.choice((1, 2)) if ways.random() < 0.15 else 0,
+    )
+
+
+ACTS: Final = ("revoke", "suspend", "reserve", "requests", "rate", "damage", "disk", "nothing")
+"""What a control plane does, each once (tests/simulation/control.py)."""
+
+
+def controlled(seed: int) -> Plan:
+    """The plan of a seed in worlds with a control plane: those of other seeds, with acts."""
+    rng = random.Random(f"{seed}/control")
+    base = drawn(seed)
+    return replace(
+        base,
+        seed=f"{seed}/control",
+        agents=2 if base.is_pooled else rng.choice((1, 2, 3)),
+        rivals=False,
+        exchanges_max=0,
+        visitors=rng.choice((2, 3, 4)),
+        exchanges_each=rng.choice((2, 4, 10)),
+        spread=rng.choice((2.0, 10.0)),
+        faults=tuple(rng.sample(KINDS, rng.randint(1, 3))) if rng.random() < 0.5 else (),
+        acts=tuple(rng.sample(ACTS, rng.randint(1, 3))),
+        ttl_seconds=rng.choice((0, 0, 1, 4, 9)),
     )

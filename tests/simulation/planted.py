@@ -35,6 +35,8 @@ class Planted:
     new: str
     why: str
     seeds: int
+    has_control: bool
+    """Whether it is looked for in the worlds that have a control plane."""
 
 
 @final
@@ -51,7 +53,9 @@ class Verdict:
 def planted_in(root: Path) -> Iterator[Planted]:
     """All entries, in order."""
     for row in tomllib.loads((root / LIST).read_text(encoding="utf-8"))["bug"]:
-        yield Planted(row["name"], row["file"], row["old"], row["new"], row["why"], row["seeds"])
+        yield Planted(
+            row["name"], row["file"], row["old"], row["new"], row["why"], row["seeds"], row.get("control", False)
+        )
 
 
 def stale(root: Path, bug: Planted) -> str | None:
@@ -75,13 +79,15 @@ def tried(root: Path, bug: Planted) -> Verdict:
             shutil.copytree(root / each, copy / each, ignore=shutil.ignore_patterns("__pycache__", "test_*"))
         broken = copy / bug.file
         broken.write_text(broken.read_text(encoding="utf-8").replace(bug.old, bug.new), encoding="utf-8")
-        is_found, story = _searched(copy, bug.seeds)
+        is_found, story = _searched(copy, bug)
     return Verdict(bug.name, is_found, story, time.monotonic() - began)
 
 
-def _searched(copy: Path, seeds: int) -> tuple[bool, str]:
+def _searched(copy: Path, bug: Planted) -> tuple[bool, str]:
     environment = {**os.environ, "PYTHONPATH": f"{copy / 'src'}:{copy}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "tests.simulation", "--jobs", "1", "--stop", "--seeds", str(seeds)]
+    command = [sys.executable, "-m", "tests.simulation", "--jobs", "1", "--stop", "--seeds", str(bug.seeds)]
+    if bug.has_control:
+        command.append("--control")
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             command, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=_SECONDS_MAX

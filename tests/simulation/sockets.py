@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
-from typing import Final, final
+from pathlib import Path
+from typing import Final, Self, final
 
 from tests.simulation.end import End
 from tests.simulation.kernel import EPHEMERAL, HOST, Kernel, Listener
@@ -124,9 +125,19 @@ class SimSocket:
         """Its number, -1 once closed."""
         return -1 if self._is_closed else self._number
 
-    def bind(self, address: tuple[str, int]) -> None:
-        """Choose the address; port 0 for any."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def bind(self, address: tuple[str, int] | str) -> None:
+        """Choose the address; port 0 for any. A Unix socket is a name in the file system, too."""
         self._system.points.reach("bind")
+        if isinstance(address, str):
+            Path(address).touch(exist_ok=False)
+            self._bound = (_place(address), 0)
+            return
         port = address[1] or self._kernel.free_port()
         if (address[0], port) in self._kernel.listeners:
             raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
@@ -149,9 +160,12 @@ class SimSocket:
         end = self._listener.waiting.popleft()
         return SimSocket(self._system, self.family, end), end.peer_address
 
-    def connect(self, address: tuple[str, int]) -> None:
-        """Begin to connect; always in the background."""
+    def connect(self, address: tuple[str, int] | str) -> None:
+        """Begin to connect; in the background, but for a Unix socket."""
         self._system.points.reach("connect")
+        if isinstance(address, str):
+            self._end = self._kernel.connect_beside(self._host, _place(address), self._touch)
+            return
         self._end = self._kernel.connect(self._host, address[0], address[1], self._touch)
         self._bound = self._end.address
         raise BlockingIOError(errno.EINPROGRESS, os.strerror(errno.EINPROGRESS))
@@ -269,6 +283,12 @@ class System:
         """Sockets that each host ever had."""
         self.touch: Callable[[int], None] = _nobody
         self.forget: Callable[[int], None] = _nobody
+        self.has_beside = False
+        """Whether there are Unix sockets."""
+        self.has_failing_files = False
+        """Whether operations of files are points, too."""
+        self.disk_error = 0
+        """What the disk says when something is to be made durable."""
         self.accept_errors: Final[dict[str, list[int]]] = {}
         """Errors that the next accepts of a host have."""
         self._numbers = FIRST_NUMBER
@@ -299,10 +319,21 @@ class System:
     ) -> SimSocket:
         """A new socket of the host where the caller stands."""
         self.points.reach("socket")
-        if family == socket.AF_UNIX:
-            # The network is what is simulated: nobody asks the server anything from beside it.
+        if family == socket.AF_UNIX and not self.has_beside:
+            # Without a control plane nobody asks the server anything from beside it.
             raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
         return SimSocket(self, family)
+
+    def synced(self, name: str) -> Callable[[int], None]:
+        """A call that makes something durable; it costs nothing while no file is to fail, as this machine goes on."""
+
+        def sync(number: int) -> None:
+            if self.disk_error:
+                raise OSError(self.disk_error, os.strerror(self.disk_error))
+            if self.has_failing_files:
+                getattr(os, name)(number)
+
+        return sync
 
     def unsent(self, number: int) -> int:
         """TIOCOUTQ of a descriptor."""
@@ -312,6 +343,11 @@ class System:
     def open_at(self, host: str) -> list[SimSocket]:
         """Sockets that a host has open."""
         return [each for each in self.sockets.values() if each.host == host]
+
+
+def _place(path: str) -> str:
+    """The name of a Unix socket, whichever way leads there."""
+    return str(Path(path).parent.resolve() / Path(path).name)
 
 
 def _nobody(number: int) -> None:

@@ -48,6 +48,14 @@ def prepared_state() -> Path:
     return _prepared()
 
 
+def copied_state(folder: Path) -> Path:
+    """One that a single run may write to."""
+    made = folder / "state"
+    shutil.copytree(_prepared(), made)
+    made.chmod(0o700)
+    return made
+
+
 @cache
 def real_identity() -> tuple[Path, Path]:
     """Certificate with key, and its authority, for real TLS: Ed25519, whose signatures all have one length."""
@@ -61,14 +69,24 @@ def real_identity() -> tuple[Path, Path]:
     return chain, authority
 
 
-def minted(name: str = "*") -> bytes:
-    """A token of that server, for ten years."""
+def token_id(number: int) -> TokenId:
+    """That of the token of an agent."""
+    return TokenId(secret(f"token {number}")[:16])
+
+
+def account_id(number: int) -> AccountId:
+    """That of an account; the first is everybody's where nothing else is said."""
+    return AccountId(secret("account" if not number else f"account {number}")[:16])
+
+
+def minted(name: str = "*", number: int = -1, account: int = 0) -> bytes:
+    """A token of that server, for ten years; with a number, that of an agent of an account."""
     private = secret("signing")
     raw = encode_token(
         Token(
             key_id_of(public_key_of(private) or b""),
-            TokenId(secret(f"token {name}")[:16]),
-            AccountId(secret("account")[:16]),
+            TokenId(secret(f"token {name}")[:16]) if number < 0 else token_id(number),
+            account_id(account),
             NamePattern(name),
             frozenset(EndpointKind),
             16,

@@ -7,6 +7,7 @@ where they lie in memory, for sets of connections are gone through in that order
 
 import asyncio.base_events
 import asyncio.selector_events
+import asyncio.unix_events
 import fcntl
 import itertools
 import os
@@ -16,13 +17,16 @@ import secrets
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final, final
 
+import anyio
 from tests.simulation.sockets import FIRST_NUMBER, System
+from tests.simulation.threads import SimThread, ToThread, replacements
 from tests.simulation.tls import StandInContext
 
 
@@ -43,8 +47,9 @@ def surrounded(system: System, seed: str, *, has_real_tls: bool = False) -> Iter
     """What runs inside sees the simulated system and nothing else; one at a time in a process."""
     undo: list[Callable[[], None]] = []
     replaced = _replacements(system, random.Random(f"{seed}/entropy"), has_real_tls=has_real_tls)
+    replaced |= replacements(system.kernel, seed)
     modules = [module for name, module in sys.modules.items() if name.startswith("tunnel.") and module is not None]
-    loops: list[ModuleType] = [asyncio.base_events, asyncio.selector_events]
+    loops: list[ModuleType] = [asyncio.base_events, asyncio.selector_events, asyncio.unix_events]
     for module in modules + loops:
         for name, value in list(vars(module).items()):
             found = replaced.get(id(value))
@@ -65,8 +70,16 @@ def _replacements(system: System, entropy: random.Random, *, has_real_tls: bool)
         id(time): Shim(time, monotonic=kernel.monotonic, time=kernel.time),
         id(time.monotonic): kernel.monotonic,
         id(time.time): kernel.time,
-        id(socket): Shim(socket, socket=system.socket),
-        id(os): Shim(os, urandom=entropy.randbytes),
+        id(socket): Shim(socket, socket=system.socket, gethostname=lambda: "simulated"),
+        id(os): Shim(
+            os,
+            urandom=entropy.randbytes,
+            getpid=lambda: 4242,
+            fdatasync=system.synced("fdatasync"),
+            fsync=system.synced("fsync"),
+        ),
+        id(anyio): Shim(anyio, to_thread=ToThread()),
+        id(threading): Shim(threading, Thread=SimThread),
         id(os.urandom): entropy.randbytes,
         id(secrets): Shim(
             secrets,

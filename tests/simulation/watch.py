@@ -7,12 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, final
 
+from tests.simulation.accounts import Accounts
 from tests.simulation.exchange import Exchange
 from tests.simulation.kernel import Kernel
 
 from tunnel.core.base.ids import StreamId
 from tunnel.core.base.limits import READ_BYTES, Limits
 from tunnel.core.base.outcome import Success
+from tunnel.core.base.problem import (
+    ADDRESS_DENIED,
+    AGENT_OFFLINE,
+    BYTES_USED_UP,
+    LINK_BUSY,
+    NOT_PERMITTED,
+    REQUESTS_USED_UP,
+    SERVER_FULL,
+    TOO_MANY_CONNECTIONS,
+    account_rate_limited,
+)
 from tunnel.core.mux.events import Event as MuxEvent
 from tunnel.core.mux.events import StreamData, StreamEnded, StreamReset
 from tunnel.core.mux.session import Session
@@ -32,6 +44,21 @@ from tunnel.server.hub import Hub
 from tunnel.server.raw import RawConnection
 
 _FINDINGS_MAX: Final = 20
+_NEVER_HAD_AGENT: Final = frozenset(
+    problem.code
+    for problem in (
+        AGENT_OFFLINE,
+        SERVER_FULL,
+        TOO_MANY_CONNECTIONS,
+        ADDRESS_DENIED,
+        REQUESTS_USED_UP,
+        BYTES_USED_UP,
+        LINK_BUSY,
+        NOT_PERMITTED,
+        account_rate_limited(1),
+    )
+)
+"""Outcomes of raw connections that were turned away before a stream was opened for them."""
 _LOOK_EVERY: Final = 64
 """Turns between two looks at all limits."""
 
@@ -56,6 +83,9 @@ class Watch:
         self._fences: Final[dict[tuple[int, str], float]] = {}
         self.ended_at: Final[dict[int, float]] = {}
         """When the server said that a link is over, by its session."""
+        self.accounts: Final = Accounts(kernel, self.found)
+        self.state = ""
+        """The server's state directory, whose name is another in every run."""
         self.granted: Final[set[tuple[int, str]]] = set()
         """Which agents ever had which names."""
         self.released_at: Final[dict[tuple[int, str], float]] = {}
@@ -75,8 +105,8 @@ class Watch:
             self.findings.append(f"at {self._kernel.now:.3f}: {finding}")
 
     def fenced_at(self, agent: int, name: str) -> float:
-        """When an agent lost a name to another; never, if it did not."""
-        return self._fences.get((agent, name), float("inf"))
+        """When an agent lost a name to another, or what it had was taken away; never, if it was not."""
+        return min(self._fences.get((agent, name), float("inf")), self.accounts.closed_at(agent))
 
     def exchange_of(self, number: int) -> Exchange | None:
         """The planned exchange with this number."""
@@ -85,11 +115,12 @@ class Watch:
     def emit(self, event: Event) -> None:
         """Hear what the server says of itself."""
         if not isinstance(event, ExchangeDone):
-            self._kernel.say(f"server {type(event).__name__} {_plain(event)}")
+            self._kernel.say(f"server {type(event).__name__} {_plain(event, self.state)}")
         if isinstance(event, ServerReady):
             self.is_up.set()
         elif isinstance(event, SessionOpened):
             self._agents[event.session] = self._agent_of(event.peer.rpartition(":")[0])
+            self.accounts.on_opened(event)
         elif isinstance(event, NameGranted):
             self._note_grant(event)
         elif isinstance(event, SessionEnded):
@@ -110,11 +141,13 @@ class Watch:
         tally.done += 1
         tally.bytes_up += event.bytes_up
         tally.bytes_down += event.bytes_down
+        self.accounts.on_connection(event, had_agent=event.outcome not in _NEVER_HAD_AGENT)
 
     def _note_grant(self, event: NameGranted) -> None:
         self.released_at.pop((event.session, event.name), None)
         agent = self._agents.get(event.session, -1)
         self.granted.add((agent, event.name))
+        self.accounts.on_granted(event, agent, self.hubs)
         before = self._holders.get(event.name, agent)
         self._holders[event.name] = agent
         self._fences.pop((agent, event.name), None)
@@ -123,6 +156,7 @@ class Watch:
 
     def _note_done(self, event: ExchangeDone) -> None:
         self._kernel.say(f"server {event.method} {event.target} {event.status} {event.outcome}")
+        self.accounts.on_exchange(event)
         if not event.target and event.status >= 400:
             return  # a head that never became whole is refused, and began no exchange
         exchange = self.exchanges.get(int(event.target.rpartition("/")[2] or "-1"))
@@ -150,6 +184,7 @@ class Watch:
                 self.found("a visitor is counted that has no connection")
         for ledger in self.ledgers.values():
             ledger.look(self.found)
+        self.accounts.look(self.hubs)
         for host, tally in self.raw.items():
             if tally.done > tally.begun:
                 self.found(f"{tally.done} outcomes of {tally.begun} raw connections from {host}")
@@ -310,6 +345,6 @@ class Ledger:
                 found(f"stream {stream}: {on_the_way} bytes of {sent} never came, and it ended well")
 
 
-def _plain(event: Event) -> str:
-    text = str(event)
+def _plain(event: Event, state: str) -> str:
+    text = str(event).replace(state or "nowhere", "STATE")
     return text[text.find("(") :][:160]

@@ -12,8 +12,8 @@ END: Final = "end"
 """How a connection is over that its peer ended well."""
 
 
-_ALERT: Final = 21
-"""The first byte of a record with an alert (RFC 8446 section 5.1)."""
+_OF_TLS: Final = (21, 22)
+"""The first bytes of records with an alert and with a handshake (RFC 8446 section 5.1)."""
 CUT: Final = "cut within TLS"
 """How it is over when the peer ended the connection and not TLS before."""
 
@@ -39,7 +39,7 @@ class Wire:
         self._incoming = self._outgoing = ssl.MemoryBIO()
         self.received = 0
         self.was_turned_away = False
-        """What came first is an alert of TLS: nobody answers there."""
+        """What came first is the server's own TLS: no service is behind it, or none that a hello is passed on to."""
         self.sent_at_most = 0
         """Bytes handed to the system, whatever became of them."""
 
@@ -96,7 +96,7 @@ class Wire:
             raise Over(errno.errorcode.get(cause.errno or 0, "error")) from None
         if not data:
             raise Over(END)
-        if not self.received and data[0] == _ALERT:
+        if not self.received and data[0] in _OF_TLS:
             self.was_turned_away = True
         self.received += len(data)
         return data

@@ -2,12 +2,14 @@
 
 import asyncio
 import random
+import tempfile
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, final
 
 import anyio
+from tests.simulation.control import Control
 from tests.simulation.exchange import Conduct, Deed, Exchange, draw, probe
 from tests.simulation.faults import Faults
 from tests.simulation.files import failing_files
@@ -27,8 +29,9 @@ from tests.simulation.parties import (
 from tests.simulation.plan import Plan
 from tests.simulation.roads import DENIED_HOSTS, UPSTREAM_HOSTS, Road, come, told_host
 from tests.simulation.sockets import PRODUCT, Failing, System
-from tests.simulation.state import prepared_state
+from tests.simulation.state import copied_state, prepared_state
 from tests.simulation.surroundings import surrounded
+from tests.simulation.threads import SimThread
 from tests.simulation.visitors import Visitor
 from tests.simulation.watch import Watch
 from tests.simulation.wire import Wire
@@ -39,6 +42,8 @@ _ENDING_SECONDS: Final = 60.0
 """How long the whole may take to end once it is told to: grace, goodbyes and last words."""
 _FAILING_SECONDS: Final = 5.0
 """How long what fails from some moment on goes on failing, once visitors come."""
+_MEMORY: Final = "/dev/shm"  # noqa: S108 - a folder of its own is made there
+"""Where a state directory that lives for one run costs no disk."""
 _LOOKS: Final = 400
 _STRAGGLERS: Final = 20
 _SETTLING_SECONDS: Final = 3.0
@@ -67,6 +72,13 @@ class Run:
 
 def run(plan: Plan, failing: Failing | None = None, state: Path | None = None) -> Run:
     """Run one world to its end, with one point failing if asked for, on a state directory of its own if given."""
+    if state is not None or not plan.acts:
+        return _run(plan, failing, state, has_failing_files=state is not None)
+    with tempfile.TemporaryDirectory(prefix="controlled-", dir=_MEMORY if Path(_MEMORY).is_dir() else None) as folder:
+        return _run(plan, failing, copied_state(Path(folder)), has_failing_files=False)
+
+
+def _run(plan: Plan, failing: Failing | None, state: Path | None, *, has_failing_files: bool) -> Run:
     prepared_state()  # made once a process: it must not draw from the randomness of the run that needs it first
     kernel = Kernel(plan.seed, plan.weather, tells_content=not plan.has_real_tls)
     kernel.names[DOMAIN] = SERVER
@@ -74,9 +86,11 @@ def run(plan: Plan, failing: Failing | None = None, state: Path | None = None) -
     if failing is not None:
         system.points.fail(failing)
     watch = Watch(kernel, plan.limits, _agent_of, is_pooled=plan.is_pooled)
+    system.has_failing_files, system.has_beside = has_failing_files, bool(plan.acts)
     escapes = handler_escapes_total()
     world = World(plan, kernel, system, watch, state)
-    files = nullcontext() if state is None else failing_files(system.points, state)
+    watch.state, watch.accounts.at_once_max = str(state or ""), plan.visitors + 1
+    files = failing_files(system.points, state) if has_failing_files and state is not None else nullcontext()
     with watch.watching(), surrounded(system, plan.seed, has_real_tls=plan.has_real_tls), files:
         loop = SimLoop(system, plan.seed)
         loop.sim_selector.watch = watch.look
@@ -117,6 +131,7 @@ class World:
         """The connections of visitors to raw endpoints, by their host."""
         watch.exchanges_max = plan.exchanges_max
         self._stopped_at = 0.0
+        self._control: Control | None = None
 
     async def live(self) -> None:
         """Begin, be visited under faults, recover, end."""
@@ -126,11 +141,11 @@ class World:
         PRODUCT.update({SERVER, *(f"10.0.1.{number}" for number in range(8))})
         self.system.points.is_on = True
         parties = Parties(loop, self.plan, self.kernel, self.watch, self._state)
-        await self._begin(parties)
+        await self._begin(loop, parties)
         await self._be_visited(loop, parties)
         await self._end(loop, parties)
 
-    async def _begin(self, parties: Parties) -> None:
+    async def _begin(self, loop: SimLoop, parties: Parties) -> None:
         """All parties up. Where a point fails one may refuse to begin, in an orderly way, and is then begun again."""
         points = self.system.points
         if not await parties.server_up():
@@ -139,6 +154,9 @@ class World:
             points.is_on = False
             parties.serve_again()
             await parties.server_up()
+        if self.plan.acts and self._state is not None:
+            self._control = Control(loop, self.plan, self.system, self.watch, parties, self._state)
+            await loop.create_task(self._control.begin())
         for number in range(self.plan.agents):
             agent = parties.begin(number, "name0" if self.plan.is_pooled else f"name{number}")
             if await first_of(agent.log.is_ready, agent.task):
@@ -173,9 +191,7 @@ class World:
             self.random.choice(parties.agents).stop.set()
         if plan.is_stopped_early:
             await self._stop_early(loop, parties)
-        await asyncio.wait([*visits, troubles])
-        for task in (*visits, troubles):
-            task.result()
+        await self._all_done(loop, [*visits, troubles])
         self.system.points.is_on = False
         faults.heal()
         await self._settle()
@@ -188,6 +204,14 @@ class World:
             if self.system.points.fails_at and agent.task.done():
                 parties.begin_again(agent)
         await self._recover(loop, parties)
+
+    async def _all_done(self, loop: SimLoop, works: "list[asyncio.Task[None]]") -> None:
+        """Visits, faults and acts are over."""
+        if self._control is not None:
+            works.append(loop.create_task(self._control.live()))
+        await asyncio.wait(works)
+        for task in works:
+            task.result()
 
     def _visitors(self, loop: SimLoop, names: list[str]) -> "list[asyncio.Task[None]]":
         visits = []
@@ -231,7 +255,7 @@ class World:
                 is_calm=plan.is_calm and not self.system.points.fails_at,
                 visitors_are_safe=harmless and not is_cut,
             )
-            if self._stopped_at and not plan.faults and not plan.rivals:
+            if self._stopped_at and not (plan.faults or plan.rivals or plan.acts):
                 judge_drain(exchange, self.watch.found, self._stopped_at, plan.limits.grace_seconds)
 
     def _judge_session(self, exchange: Exchange) -> None:
@@ -282,7 +306,7 @@ class World:
         """No fault is left: within bounded time every name whose agent runs is served, and all is at rest."""
         deadline = loop.time() + RECOVERY_SECONDS
         for agent in parties.agents:
-            while not agent.task.done():
+            while not (agent.task.done() or agent.may_be_gone):
                 self._numbers += 1
                 plain = probe(self._numbers, agent.name)
                 plain.is_raw = self.plan.road.is_raw
@@ -325,6 +349,8 @@ class World:
                 self.watch.found(f"an exception came out: {task.exception()!r}")
         await asyncio.sleep(1.0)
         judge_connections(self.watch, self._wires, is_calm=self.plan.is_calm and not self.system.points.fails_at)
+        if self._control is not None:
+            self._control.judge()
         self._nothing_is_left(loop)
 
     def _nothing_is_left(self, loop: SimLoop) -> None:
@@ -335,6 +361,8 @@ class World:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         if others:
             found(f"tasks are left: {others}")
+        if SimThread.living:
+            found(f"{SimThread.living} threads are left")
         timers = loop.timers()
         if timers:
             found(f"timers are left: {timers}")

@@ -4,16 +4,18 @@
 """
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 from tests.simulation.__main__ import told
-from tests.simulation.plan import Plan, drawn
+from tests.simulation.plan import ACTS, Plan, controlled, drawn
 from tests.simulation.planted import ROOT, planted_in, stale, tried
 from tests.simulation.roads import Road
 from tests.simulation.world import run
 
 SLICE = 40
+CONTROL_SLICE = 20
 
 
 @pytest.mark.shows("SIM-HOLD-001", "SIM-HOLD-002", "SIM-HOLD-003", "SIM-HOLD-004", "SIM-HOLD-005", "SIM-HOLD-006")
@@ -24,6 +26,23 @@ def test_worlds_are_sound(first: int) -> None:
         done = run(drawn(seed))
         assert done.is_sound, told(seed, done)
         assert done.exchanges
+
+
+@pytest.mark.shows("SIM-CTRL-001", "SIM-CTRL-002", "SIM-CTRL-003", "SIM-CTRL-004", "SIM-CTRL-005")
+def test_worlds_with_a_control_plane_are_sound() -> None:
+    met: Counter[str] = Counter()
+    for seed in range(CONTROL_SLICE):
+        done = run(controlled(seed))
+        assert done.is_sound, told(seed, done)
+        met.update(outcome for exchange in done.exchanges for outcome in exchange.outcomes)
+        met.update(done.plan.acts)
+    assert {"requests-used-up", "account-rate-limited", "exposure-over", "ok", *ACTS} <= set(met)
+
+
+def test_a_seed_with_a_control_plane_repeats_to_the_byte() -> None:
+    first, again = run(controlled(5)), run(controlled(5))
+    assert first.log == again.log
+    assert first.digest == again.digest
 
 
 def test_the_slice_has_worlds_of_every_kind() -> None:
