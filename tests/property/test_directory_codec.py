@@ -1,5 +1,7 @@
 """A directory's bytes: what was written is read, one encoding per value, and damage at any bit is found."""
 
+from dataclasses import replace
+
 import pytest
 from directory_support import ACCOUNTS, DIRECTORIES, NAMES, TOKENS
 from hypothesis import example, given, settings
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.base.partial import sha256_digest, uint_bytes
-from tunnel.core.directory.codec import MAGIC, decode_directory, encode_directory
+from tunnel.core.directory.codec import MAGIC, Reading, decode_directory, encode_directory, read_beside
 from tunnel.core.directory.directory import ACCOUNTS_MAX, COUNT_MAX, UNTOLD, AccountFacts, Directory, Quota
 from tunnel.core.directory.errors import Damaged, NotADirectory, Part, TooLarge, describe
 from tunnel.core.token.token import AccountId, TokenId
@@ -135,3 +137,58 @@ def test_numbers_beyond_their_fields_are_said_as_the_largest() -> None:
     assert told.number == COUNT_MAX
     assert told.accounts[account].quota == Quota((1 << 32) - 1, COUNT_MAX, COUNT_MAX, (1 << 32) - 1)
     assert TokenId(bytes(16)) not in told.revoked
+
+
+def reading_of(directory: Directory, before: Reading | None = None) -> Reading:
+    read = read_beside(encoded(directory), before)
+    assert isinstance(read, Success)
+    return value_of(read)
+
+
+@pytest.mark.shows("GATE-FILE-005")
+@given(DIRECTORIES, DIRECTORIES)
+@example(FULL, UNTOLD)
+@example(UNTOLD, FULL)
+@example(FULL, FULL)
+@settings(max_examples=150)
+def test_it_is_read_as_alone_whatever_was_read_before(before: Directory, directory: Directory) -> None:
+    alone, beside = reading_of(directory), reading_of(directory, reading_of(before))
+    assert beside == alone
+
+
+@pytest.mark.shows("GATE-FILE-005")
+@given(DIRECTORIES, st.integers(0, COUNT_MAX), st.integers(0, COUNT_MAX))
+@settings(max_examples=60)
+def test_of_one_that_is_only_newer_nothing_is_made_anew(directory: Directory, number: int, made_at: int) -> None:
+    first = reading_of(directory)
+    second = reading_of(replace(directory, number=number, made_at=UnixSeconds(made_at)), first)
+    assert second.is_as(first)
+    assert (second.directory.number, second.directory.made_at) == (number, made_at)
+    later = reading_of(replace(directory, month=UnixSeconds(min(directory.month + 1, COUNT_MAX))), first)
+    assert later.is_as(first) is (directory.month == COUNT_MAX)
+
+
+@pytest.mark.shows("GATE-FILE-005")
+def test_of_accounts_only_those_that_changed_are_made_anew() -> None:
+    first = reading_of(FULL)
+    one = ACCOUNTS[0]
+    used = {**FULL.accounts, one: replace(FULL.accounts[one], requests_used=9)}
+    second = reading_of(replace(FULL, accounts=used), first)
+    assert not second.is_as(first)
+    assert second.directory.accounts == used
+    assert second.directory.revoked is first.directory.revoked
+    assert second.directory.names is first.directory.names
+    others = [account for account in ACCOUNTS if account != one]
+    assert all(second.directory.accounts[each] is first.directory.accounts[each] for each in others)
+
+
+@pytest.mark.shows("GATE-FILE-002")
+def test_what_is_wrong_is_found_beside_what_was_right() -> None:
+    raw = encoded(FULL)
+    first = reading_of(FULL)
+    for at in range(0, len(raw), 7):
+        bent = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+        assert isinstance(read_beside(bent, first), Failure), at
+    fewer = raw[:36] + uint_bytes(len(NAMES) - 1, 4) + raw[40:-32]
+    read = read_beside(closed(fewer), first)
+    assert isinstance(read, Failure), "as many names as are not said to be there"

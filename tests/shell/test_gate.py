@@ -6,6 +6,7 @@ patience alone.
 
 import asyncio
 import sys
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic, time
 from typing import Final
@@ -14,17 +15,19 @@ import pytest
 from tests.support.shell_cluster import cluster
 from tests.support.shell_local import hello, serving
 from tests.support.shell_visitor import fetched
-from tests.support.shell_world import PATIENCE, world
+from tests.support.shell_world import PATIENCE, Log, world
 
 from tunnel.agent.end import NameDenied, NotAuthorised
-from tunnel.core.base.ids import Label, UnixSeconds
+from tunnel.core.base.ids import Instant, Label, UnixSeconds
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.directory.directory import AccountFacts, Directory, Quota
 from tunnel.core.directory.month import month_of
 from tunnel.core.token.token import AccountId, TokenId
+from tunnel.drive.clock import SystemClock
 from tunnel.drive.directory_file import BEFORE, DIRECTORY, publish_directory
 from tunnel.drive.feed import FeedClient
 from tunnel.observe.events import LinkRefused, NameReleased, SessionEnded, Warned
+from tunnel.server.gate import Gate
 
 pytestmark = pytest.mark.anyio
 
@@ -234,3 +237,37 @@ async def test_a_plan_bounds_endpoints_and_requests(state: Path) -> None:
         answers = [await fetched(running) for _ in range(4)]
         assert [answer.status for answer in answers] == [200, 200, 402, 402]
         assert b"requests-used-up" in answers[-1].body
+
+
+class Pupil:
+    """Counts how often it had to learn."""
+
+    def __init__(self) -> None:
+        self.learnt: list[int] = []
+
+    def learn(self, directory: Directory, now: Instant) -> None:
+        """Remember which."""
+        self.learnt.append(directory.number)
+
+
+@pytest.mark.shows("GATE-FILE-005", "GATE-FILE-006")
+async def test_a_look_takes_what_can_be_used_now_and_teaches_only_what_is_new(state: Path) -> None:
+    pupil, log = Pupil(), Log()
+    gate = Gate(state, pupil, SystemClock(), log)
+    gate.begin()
+    assert gate.age_seconds() == -1
+    published(state, REVOKED)
+    (state / DIRECTORY).chmod(0o666)
+    assert [gate.look_again() for _ in range(3)] == [False, False, False]
+    assert "others than its owner" in gate.trouble
+    assert len(log.all(Warned)) == 1
+    (state / DIRECTORY).chmod(0o600)
+    assert [gate.look_again() for _ in range(3)] == [True, False, False]
+    assert (gate.trouble, gate.directory.revoked) == ("", REVOKED.revoked)
+    published(state, replace(REVOKED, made_at=UnixSeconds(MADE + 10)))
+    assert gate.look_again()
+    assert gate.directory.made_at == MADE + 10
+    assert pupil.learnt == [1]
+    published(state, replace(REVOKED, number=3, revoked=frozenset()))
+    assert gate.look_again()
+    assert pupil.learnt == [1, 3]

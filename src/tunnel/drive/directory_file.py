@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, final
 
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.core.directory.codec import decode_directory, encode_directory
+from tunnel.core.directory.codec import Reading, encode_directory, read_beside
 from tunnel.core.directory.directory import Directory
 from tunnel.core.directory.errors import describe
 from tunnel.drive import files
@@ -41,6 +41,15 @@ def glimpse(state: Path, name: str = DIRECTORY) -> Glimpse | None:
 
 def read_directory(state: Path, name: str = DIRECTORY) -> Outcome[Directory | None, str]:
     """The directory that was published last, None when none ever was; or why it cannot be used."""
+    read = read_again(state, None, name)
+    if not isinstance(read, Success):
+        return read
+    reading = value_of(read)
+    return Success(None if reading is None else reading.directory)
+
+
+def read_again(state: Path, before: Reading | None, name: str = DIRECTORY) -> Outcome[Reading | None, str]:
+    """The same, for one who has read the one before: of a list that did not change nothing is made anew."""
     path = state / name
     try:
         with path.open("rb") as opened:
@@ -54,7 +63,7 @@ def read_directory(state: Path, name: str = DIRECTORY) -> Outcome[Directory | No
         return Failure(f"{path}: {cause.strerror or cause}")
     if len(raw) > _BYTES_MAX:
         return Failure(f"{path}: it is larger than any directory")
-    decoded = decode_directory(raw)
+    decoded = read_beside(raw, before)
     return decoded if isinstance(decoded, Success) else Failure(f"{path}: {describe(error_of(decoded))}")
 
 

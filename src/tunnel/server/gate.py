@@ -6,12 +6,13 @@ from typing import Final, Protocol, final
 
 from tunnel.core.base.ids import Instant
 from tunnel.core.base.outcome import Success, error_of, value_of
+from tunnel.core.directory.codec import Reading
 from tunnel.core.directory.decisions import may_open
 from tunnel.core.directory.directory import UNTOLD, Directory
 from tunnel.core.directory.errors import TokenRevoked, describe
 from tunnel.core.link.messages import RefusalCode
 from tunnel.core.token.token import Token
-from tunnel.drive.directory_file import BEFORE, DIRECTORY, Glimpse, glimpse, read_directory
+from tunnel.drive.directory_file import BEFORE, DIRECTORY, Glimpse, glimpse, read_again, read_directory
 from tunnel.observe.events import EventSink, Warned
 from tunnel.ports import Clock
 
@@ -36,6 +37,9 @@ class Gate:
         self._clock: Final = clock
         self._events: Final = events
         self._seen: Glimpse | None = None
+        """The file that was taken over last."""
+        self._reading: Reading | None = None
+        self._warned: tuple[Glimpse, str] | None = None
         self.directory = UNTOLD
         self.trouble = ""
         """Why the file that is there now is not what we go by."""
@@ -52,21 +56,29 @@ class Gate:
                 self._take(directory)
 
     def look_again(self) -> bool:
-        """Take over the file if it is another one than before; whether it was. Costs one `stat` when it is not."""
+        """Take over the file if it is another one than before; whether it was. Costs one `stat` when it is not.
+
+        One that cannot be used is read again at each look, and complained of once: a disk may come back, or an
+        operator mend its mode, and the file is the same. One that is only newer than the last puts nobody to work.
+        """
         seen = glimpse(self._state)
         if seen is None or seen == self._seen:
             return False
-        self._seen = seen
-        read = read_directory(self._state)
+        read = read_again(self._state, self._reading)
         if not isinstance(read, Success):
             self.trouble = error_of(read)
-            self._events.emit(Warned(f"the directory cannot be used, and what was known stays: {self.trouble}"))
+            if self._warned != (seen, self.trouble):
+                self._warned = (seen, self.trouble)
+                self._events.emit(Warned(f"the directory cannot be used, and what was known stays: {self.trouble}"))
             return False
-        directory = value_of(read)
-        if directory is None:
+        reading, before = value_of(read), self._reading
+        if reading is None:
             return False
-        self.trouble = ""
-        self._take(directory)
+        self.trouble, self._seen, self._reading = "", seen, reading
+        if before is not None and reading.is_as(before):
+            self.directory = reading.directory
+        else:
+            self._take(reading.directory)
         return True
 
     def age_seconds(self) -> int:

@@ -9,19 +9,25 @@ r"""A directory as bytes, and back: one encoding per value, closed by a digest t
         SHA-256 of all that is before it, 32
 
 Each list rises strictly by its first field. Numbers are big-endian.
+
+A process reads a directory each ten seconds, and most of it is what it was (ADR 0097): of the one before it keeps what
+tells that a list is the same, and then the list itself is.
 """
 
 import re
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias, final
 
 from tunnel.core.base.ids import Label, UnixSeconds
-from tunnel.core.base.outcome import Failure, Outcome, Success
+from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 from tunnel.core.base.partial import ascii_bytes, ascii_text, sha256_digest, uint_at, uint_bytes, whole_match
 from tunnel.core.directory.directory import (
     ACCOUNTS_MAX,
     COUNT_MAX,
     NAMES_MAX,
     REVOKED_MAX,
+    UNTOLD,
     AccountFacts,
     Directory,
     Quota,
@@ -36,7 +42,30 @@ _ACCOUNT_BYTES: Final = 73
 _LABEL: Final = re.compile(rb"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SHORT_MAX: Final = (1 << 32) - 1
 
-Lists: TypeAlias = tuple[frozenset[TokenId], dict[Label, AccountId], dict[AccountId, AccountFacts]]
+Lists: TypeAlias = tuple[frozenset[TokenId], Mapping[Label, AccountId], Mapping[AccountId, AccountFacts]]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A directory that was read, and by what the next one is compared with it."""
+
+    directory: Directory
+    revoked: bytes
+    """The digest of the list of revoked tokens."""
+    names: bytes
+    """That of the names, and of how many they are."""
+    accounts: bytes
+    """The list itself: of accounts some change with each directory, as their usage does."""
+
+    def is_as(self, other: "Reading") -> bool:
+        """Whether all decisions by the one are as by the other; how new they are may differ."""
+        one, two = self.directory, other.directory
+        are_same = one.revoked is two.revoked and one.names is two.names and one.accounts is two.accounts
+        return are_same and one.month == two.month
+
+
+_NOTHING: Final = Reading(UNTOLD, b"", b"", b"")
 
 
 def encode_directory(directory: Directory) -> Outcome[bytes, TooLarge]:
@@ -59,6 +88,12 @@ def encode_directory(directory: Directory) -> Outcome[bytes, TooLarge]:
 
 def decode_directory(raw: bytes) -> Outcome[Directory, DirectoryError]:
     """The directory that the bytes say: all of it, exactly as it was written, or why not."""
+    read = read_beside(raw, None)
+    return Success(value_of(read).directory) if isinstance(read, Success) else read
+
+
+def read_beside(raw: bytes, before: Reading | None) -> Outcome[Reading, DirectoryError]:
+    """The same, with every list that is as `before` taken from there."""
     if raw[: len(MAGIC)] != MAGIC:
         return Failure(NotADirectory())
     end = len(raw) - DIGEST_BYTES
@@ -73,11 +108,18 @@ def decode_directory(raw: bytes) -> Outcome[Directory, DirectoryError]:
     large = _too_large(counts)
     if large is not None:
         return Failure(large)
-    lists = _lists(raw[_LISTS_AT:end], counts)
+    held = raw[_LISTS_AT:end]
+    names_at, accounts_at = counts[0] * TOKEN_ID_BYTES, len(held) - counts[2] * _ACCOUNT_BYTES
+    if not names_at <= accounts_at:
+        return Failure(Damaged(Part.LENGTH))
+    parts = (held[:names_at], held[names_at:accounts_at], held[accounts_at:])
+    known = before or _NOTHING
+    digests = (sha256_digest(parts[0]), sha256_digest(raw[36:40] + parts[1]))
+    lists = _lists(parts, counts, known, digests)
     if isinstance(lists, Damaged):
         return Failure(lists)
-    revoked, names, accounts = lists
-    return Success(Directory(number, UnixSeconds(made_at), UnixSeconds(month), revoked, names, accounts))
+    directory = Directory(number, UnixSeconds(made_at), UnixSeconds(month), *lists)
+    return Success(Reading(directory, *digests, parts[2]))
 
 
 def _too_large(counts: tuple[int, int, int]) -> TooLarge | None:
@@ -93,34 +135,34 @@ def _too_large(counts: tuple[int, int, int]) -> TooLarge | None:
     return None
 
 
-def _lists(held: bytes, counts: tuple[int, int, int]) -> Lists | Damaged:
-    """The three lists that fill `held`: as they were written, says the digest; whether by one of ours is seen here."""
-    names_at = counts[0] * TOKEN_ID_BYTES
-    accounts_at = len(held) - counts[2] * _ACCOUNT_BYTES
-    if not names_at <= accounts_at:
-        return Damaged(Part.LENGTH)
-    revoked = _revoked(held[:names_at], counts[0])
-    if isinstance(revoked, Damaged):
-        return revoked
-    names = _names(held[names_at:accounts_at], counts[1])
-    if isinstance(names, Damaged):
-        return names
-    accounts = _accounts(held[accounts_at:], counts[2])
-    if isinstance(accounts, Damaged):
-        return accounts
+def _lists(
+    parts: tuple[bytes, bytes, bytes], counts: tuple[int, int, int], known: Reading, digests: tuple[bytes, bytes]
+) -> Lists | Damaged:
+    """The three lists: as they were written, says the digest of all; whether by one of ours is seen here."""
+    revoked, names, accounts = known.directory.revoked, known.directory.names, known.directory.accounts
+    if digests[0] != known.revoked:
+        told = _revoked(parts[0])
+        if isinstance(told, Damaged):
+            return told
+        revoked = told
+    if digests[1] != known.names:
+        reserved = _names(parts[1], counts[1])
+        if isinstance(reserved, Damaged):
+            return reserved
+        names = reserved
+    if parts[2] != known.accounts:
+        facts = _accounts(parts[2], known)
+        if isinstance(facts, Damaged):
+            return facts
+        accounts = facts
     return revoked, names, accounts
 
 
-def _revoked(held: bytes, count: int) -> frozenset[TokenId] | Damaged:
-    found: list[TokenId] = []
-    before = b""
-    for at in range(0, count * TOKEN_ID_BYTES, TOKEN_ID_BYTES):
-        token = held[at : at + TOKEN_ID_BYTES]
-        if token <= before:
-            return Damaged(Part.REVOKED)
-        before = token
-        found.append(TokenId(token))
-    return frozenset(found)
+def _revoked(held: bytes) -> frozenset[TokenId] | Damaged:
+    """All at once, as there may be 200,000: by the words that the interpreter has for lists."""
+    found = [TokenId(held[at : at + TOKEN_ID_BYTES]) for at in range(0, len(held), TOKEN_ID_BYTES)]
+    tokens = frozenset(found)
+    return tokens if len(tokens) == len(found) and sorted(found) == found else Damaged(Part.REVOKED)
 
 
 def _names(held: bytes, count: int) -> dict[Label, AccountId] | Damaged:
@@ -137,11 +179,16 @@ def _names(held: bytes, count: int) -> dict[Label, AccountId] | Damaged:
     return found if at == len(held) else Damaged(Part.NAMES)
 
 
-def _accounts(held: bytes, count: int) -> dict[AccountId, AccountFacts] | Damaged:
+def _accounts(held: bytes, known: Reading) -> dict[AccountId, AccountFacts] | Damaged:
+    """Those whose bytes are at their place as they were are what they were."""
     found: dict[AccountId, AccountFacts] = {}
     before = b""
-    for at in range(0, count * _ACCOUNT_BYTES, _ACCOUNT_BYTES):
-        facts = _facts(held[at : at + _ACCOUNT_BYTES])
+    for at in range(0, len(held), _ACCOUNT_BYTES):
+        record = held[at : at + _ACCOUNT_BYTES]
+        facts = None
+        if known.accounts[at : at + _ACCOUNT_BYTES] == record:
+            facts = known.directory.accounts.get(AccountId(record[:ACCOUNT_BYTES]))
+        facts = facts or _facts(record)
         if facts is None or facts.account <= before:
             return Damaged(Part.ACCOUNTS)
         before = facts.account
