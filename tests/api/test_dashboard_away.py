@@ -116,11 +116,11 @@ def test_nothing_is_live_that_its_reader_may_not_see(tmp_path: Path) -> None:
 def test_what_the_feed_says_otherwise_is_left_out_and_nothing_raises() -> None:
 
     class Odd:
-        async def ask(self, question: str, **facts: object) -> Outcome[dict[str, object], str]:
+        async def ask(self, question: str, /, **facts: object) -> Outcome[dict[str, object], str]:
             return Success({"items": ["no row", {"session": "x", "names": 7, "hops": 1, "at": "soon"}, None], **facts})
 
     class Nothing:
-        async def ask(self, question: str, **facts: object) -> Outcome[dict[str, object], str]:
+        async def ask(self, question: str, /, **facts: object) -> Outcome[dict[str, object], str]:
             return Failure("away")
 
     async def all_of(feed: Odd | Nothing | Scripted) -> list[bool]:
@@ -145,7 +145,7 @@ def test_counters_of_several_processes_are_added_up() -> None:
         def __init__(self, told: dict[str, object]) -> None:
             self.told = told
 
-        async def ask(self, question: str, **facts: object) -> Outcome[dict[str, object], str]:
+        async def ask(self, question: str, /, **facts: object) -> Outcome[dict[str, object], str]:
             return Success(self.told)
 
     alone = asyncio.run(reading_of(Workers(one), Instant(1.0)))

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +16,16 @@ import pytest
 from tests.support.shell_cluster import cluster
 from tests.support.shell_local import hello, serving
 from tests.support.shell_visitor import fetched
-from tests.support.shell_world import PATIENCE, World, nothing_left, until, world
+from tests.support.shell_world import PATIENCE, Log, World, nothing_left, until, world
 
 from tunnel.agent.end import NotAuthorised
 from tunnel.cli.main import run
-from tunnel.core.base.ids import Label, UnixSeconds
+from tunnel.core.base.ids import Instant, Label, UnixSeconds
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.directory.directory import Directory
+from tunnel.core.link.messages import Share
 from tunnel.core.token.token import AccountId
+from tunnel.drive.clock import SystemClock
 from tunnel.drive.directory_file import publish_directory
 from tunnel.drive.feed import (
     FEED,
@@ -36,10 +38,13 @@ from tunnel.drive.feed import (
     Subscription,
     feeding,
 )
+from tunnel.server.gate import Gate
+from tunnel.server.merged_feed import MergedFeed
 
 pytestmark = pytest.mark.anyio
 
 MINE: Final = AccountId(b"a" * 16)
+CROWD: Final = 4
 
 
 @pytest.fixture
@@ -148,6 +153,17 @@ async def test_an_operator_ends_a_session_and_moves_another(
             await operator.says("sessions", "--drain", str(numbers["other"]))
             await running.redialled(mover)
             assert (await fetched(running, name="other")).status == 200
+            async with AsyncExitStack() as crowd:
+                entered = [
+                    await crowd.enter_async_context(running.agent(service.address, "crowd", share=Share.POOL))
+                    for _ in range(CROWD)
+                ]
+                assert (await asked(running, "drain", name="crowd"))["count"] == CROWD
+                for each in entered:
+                    await running.redialled(each)
+                assert (await asked(running, "kick", name="crowd", reason="enough"))["count"] == CROWD
+                for each in entered:
+                    assert isinstance(await each.end(), Failure)
             assert "there is no session 99999" in await operator.says("sessions", "--kick", "99999", code=1)
             assert "nobody answers for `demo`" in await operator.says("who-holds", "demo")
 
@@ -200,7 +216,13 @@ async def test_guests_that_misbehave_cost_themselves_alone(state: Path) -> None:
         unknown = await FeedClient(state).ask("everything")
         assert isinstance(unknown, Failure)
         assert "unknown question 'everything'" in error_of(unknown)
-        for words in (b"not json\n", b"[1]\n", b"x" * (QUESTION_BYTES_MAX * 2) + b"\n", b'{"ask": "ping"'):
+        for words in (
+            b"not json\n",
+            b"[" * (QUESTION_BYTES_MAX - 1) + b"\n",
+            b"[1]\n",
+            b"x" * (QUESTION_BYTES_MAX * 2) + b"\n",
+            b'{"ask": "ping"',
+        ):
             reader, writer = await asyncio.open_unix_connection(state / FEED)
             writer.write(words)
             if not words.endswith(b"\n"):
@@ -217,6 +239,46 @@ async def test_guests_that_misbehave_cost_themselves_alone(state: Path) -> None:
             while not isinstance(await FeedClient(state).ask("ping"), Success):
                 pass
         assert (await fetched(running)).status == 200
+
+
+@pytest.mark.shows("GATE-FEED-002", "GATE-FEED-005")
+async def test_facts_of_any_name_are_passed_on_to_every_worker(tmp_path: Path) -> None:
+    """Of those that the words for asking have, too: what makes no sense to a worker is not there for it."""
+
+    class Worker:
+        def __init__(self) -> None:
+            self.heard: list[tuple[str, Facts]] = []
+
+        async def answer(self, question: str, facts: Facts) -> Answer:
+            self.heard.append((question, facts))
+            return {"ok": True, "count": 1}
+
+        def subscribe(self) -> Subscription:
+            return Subscription()
+
+        def unsubscribe(self, subscription: Subscription) -> None:
+            """Nobody listens."""
+
+    one, two = Worker(), Worker()
+    log = Log()
+    paths = [tmp_path / "one", tmp_path / "two"]
+    async with feeding(tmp_path, "one", one), feeding(tmp_path, "two", two):
+        merged = MergedFeed(Gate(tmp_path, Nobody(), SystemClock(), log), lambda: paths)
+        async with feeding(tmp_path, FEED, merged):
+            reader, writer = await asyncio.open_unix_connection(tmp_path / FEED)
+            writer.write(b'{"ask": "kick", "question": 1, "self": 2, "ask ": 3}\n')
+            async with asyncio.timeout(PATIENCE):
+                told = json.loads(await reader.readline())
+            writer.transport.abort()
+    assert told == {"ok": True, "count": 2, "workers": 2, "silent": 0}
+    assert one.heard == two.heard == [("kick", {"question": 1, "self": 2, "ask ": 3})]
+
+
+class Nobody:
+    """Learns nothing."""
+
+    def learn(self, directory: Directory, now: Instant) -> None:
+        """Forget it at once."""
 
 
 @pytest.mark.shows("GATE-FEED-006")

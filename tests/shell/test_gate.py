@@ -5,20 +5,23 @@ patience alone.
 """
 
 import asyncio
+import signal
 import sys
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic, time
 from typing import Final
 
 import pytest
-from tests.support.shell_cluster import cluster
-from tests.support.shell_local import hello, serving
-from tests.support.shell_visitor import fetched
+from tests.support.shell_cluster import Cluster, cluster
+from tests.support.shell_local import Connection, hello, serving
+from tests.support.shell_visitor import fetched, get, visitor
 from tests.support.shell_world import PATIENCE, Log, world
 
 from tunnel.agent.end import NameDenied, NotAuthorised
 from tunnel.core.base.ids import Instant, Label, UnixSeconds
+from tunnel.core.base.limits import Limits
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.directory.directory import AccountFacts, Directory, Quota
 from tunnel.core.directory.month import month_of
@@ -26,7 +29,7 @@ from tunnel.core.token.token import AccountId, TokenId
 from tunnel.drive.clock import SystemClock
 from tunnel.drive.directory_file import BEFORE, DIRECTORY, publish_directory
 from tunnel.drive.feed import FeedClient
-from tunnel.observe.events import LinkRefused, NameReleased, SessionEnded, Warned
+from tunnel.observe.events import LinkRefused, NameReleased, SessionEnded, ShuttingDown, Warned
 from tunnel.server.gate import Gate
 
 pytestmark = pytest.mark.anyio
@@ -271,3 +274,42 @@ async def test_a_look_takes_what_can_be_used_now_and_teaches_only_what_is_new(st
     published(state, replace(REVOKED, number=3, revoked=frozenset()))
     assert gate.look_again()
     assert pupil.learnt == [1, 3]
+
+
+async def half(connection: Connection) -> None:
+    """Begins an answer and does not end it."""
+    await connection.request()
+    await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    await connection.until_ended()
+
+
+@pytest.mark.shows("GATE-CUT-004")
+@pytest.mark.parametrize("workers", [0, 2])
+async def test_a_push_ends_sessions_of_a_server_that_is_about_to_end(tmp_path: Path, workers: int) -> None:
+    """A download would run on for the whole grace period; that of who is revoked does not."""
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(serving(half))
+        running: Cluster | None = None
+        if workers:
+            running = await stack.enter_async_context(cluster(tmp_path, workers))
+            here = running.world
+        else:
+            here = await stack.enter_async_context(world(tmp_path / "state", Limits(grace_seconds=60.0)))
+        token = here.token(token_id=TOKEN)
+        await stack.enter_async_context(here.agent(service.address, token=token))
+        one = await stack.enter_async_context(visitor(here))
+        await one.send(get(here))
+        assert (await one.head())[0] == 200
+        if running is not None:
+            running.process.send_signal(signal.SIGTERM)
+        else:
+            here.stop.set()
+        await here.log.next(ShuttingDown)
+        await pushed(here.state, REVOKED)
+        ended = await here.log.next(SessionEnded)
+        assert "revoked" in ended.reason
+        assert await one.to_the_end() == b"half"
+        if running is not None:
+            # Left before it has ended by itself, it would hear a second signal, which cuts everything off.
+            async with asyncio.timeout(PATIENCE):
+                await running.process.wait()

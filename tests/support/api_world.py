@@ -56,7 +56,7 @@ class FakeFeed:
     answers: dict[str, dict[str, object]] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, object]]] = field(default_factory=list)
 
-    async def ask(self, question: str, **facts: object) -> Outcome[dict[str, object], str]:
+    async def ask(self, question: str, /, **facts: object) -> Outcome[dict[str, object], str]:
         """The prepared answer, or that nobody is there."""
         self.asked.append((question, facts))
         found = self.answers.get(question)

@@ -62,7 +62,7 @@ class Scripted:
     gone: set[int] = field(default_factory=set)
     busy: int = 3
 
-    async def ask(self, question: str, **facts: object) -> Outcome[dict[str, object], str]:
+    async def ask(self, question: str, /, **facts: object) -> Outcome[dict[str, object], str]:
         """The answer from the tables below."""
         if not self.is_there:
             return Failure("nobody answers")

@@ -99,7 +99,7 @@ class _Desk:
                     return
                 facts = {str(key): value for key, value in asked.items()}
                 await _tell(writer, json.dumps(await self._answerer.answer(str(facts.pop("ask", "")), facts)))
-        except (OSError, ValueError, TimeoutError):
+        except (OSError, ValueError, RecursionError, TimeoutError):
             return  # whoever asked does not want to know, or is not one of ours
         finally:
             self._guests.pop(task, None)
@@ -170,7 +170,7 @@ class FeedClient:
         self._name: Final = name
         self._seconds: Final = seconds
 
-    async def ask(self, question: str, **facts: object) -> Outcome[Answer, str]:
+    async def ask(self, question: str, /, **facts: object) -> Outcome[Answer, str]:
         """The answer, or why there is none; what the other side refuses is its detail."""
         try:
             async with asyncio.timeout(self._seconds):

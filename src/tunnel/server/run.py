@@ -208,14 +208,16 @@ async def _serve(
                 started = server.start(settings, certificates, doors, None if member is None else member.ports)
                 if not isinstance(started, Success):
                     return started
-                async with feeding(place, name, HubFeed(hub, gate)) as fed:
+                # Until nobody is left: who is revoked, or ended by an operator, is so while we end, too.
+                async with feeding(place, name, HubFeed(hub, gate)) as fed, anyio.create_task_group() as group:
                     if not isinstance(fed, Success):
                         hub.events.emit(Warned(f"nobody can ask this server anything: {error_of(fed)}"))
-                    await _tend(settings, hub, certificates, gate, stop)
-            if member is not None and member.is_retiring:
-                await server.hand_on()
+                    group.start_soon(_tend, settings, hub, certificates, gate)
+                    await stop.wait()
+                    await _wind_down(server, member)
+                    group.cancel_scope.cancel()
             else:
-                await server.shut_down()
+                await _wind_down(server, member)
             return Success(None)
         finally:
             with anyio.CancelScope(shield=True):
@@ -224,6 +226,14 @@ async def _serve(
                     await member.leave()
     finally:
         doors.close()
+
+
+async def _wind_down(server: Server, member: Member | None) -> None:
+    """Let what runs finish, within the grace period."""
+    if member is not None and member.is_retiring:
+        await server.hand_on()
+    else:
+        await server.shut_down()
 
 
 def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, Certificates], ServerEnd]:
@@ -255,16 +265,11 @@ def _prepare(settings: ServerSettings, events: EventSink) -> Outcome[tuple[Hub, 
     return Success((hub, value_of(certificates)))
 
 
-async def _tend(
-    settings: ServerSettings, hub: Hub, certificates: Certificates, gate: Gate, stop: asyncio.Event
-) -> None:
-    """Wait for `stop`, and look meanwhile whether certificates or the directory changed; once a day, renew our own."""
+async def _tend(settings: ServerSettings, hub: Hub, certificates: Certificates, gate: Gate) -> None:
+    """Look again and again whether certificates or the directory changed; once a day, renew our own."""
     renew_at = hub.clock.now() + _RENEWAL_LOOK_SECONDS
-    while not stop.is_set():
-        with anyio.move_on_after(_LOOK_SECONDS):
-            await stop.wait()
-        if stop.is_set():
-            return
+    while True:
+        await anyio.sleep(_LOOK_SECONDS)
         gate.look_again()
         hub.table.tolls.begin_month(month_of(hub.clock.unix()))
         if not settings.certificates and hub.clock.now() >= renew_at:

@@ -185,19 +185,13 @@ class Supervisor:
         """Replace workers that die, and end those that hold up others, until `stop` is set."""
         async with anyio.create_task_group() as group:
 
-            async def watch() -> None:
-                while True:
-                    await anyio.sleep(_LOOK_SECONDS)
-                    self._crew.look()
-                    self.gate.look_again()
-
             async def replace() -> None:
                 while True:
                     while self._deaths:
                         group.start_soon(self._replace, self._deaths.pop(0))
                     await self._crew.next_news()
 
-            group.start_soon(watch)
+            group.start_soon(self._watch)
             group.start_soon(replace)
             await stop.wait()
             group.cancel_scope.cancel()
@@ -205,13 +199,11 @@ class Supervisor:
     async def end(self, *, at_once: bool = False) -> None:
         """End all workers, in order within their grace period unless `at_once`; no process is left."""
         self._is_ending = True
-        grace = self._settings.limits.grace_seconds
         if not at_once:
-            self._events.emit(ShuttingDown(grace))
-            for worker in self.workers:
-                worker.end()
-            with anyio.move_on_after(grace + _KILL_SECONDS):
-                await self._crew.all_ended()
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._watch)
+                await self._end_in_order(self._settings.limits.grace_seconds)
+                group.cancel_scope.cancel()
         for worker in self.workers:
             worker.kill("it did not end in time")
         await self._crew.all_ended()
@@ -273,6 +265,20 @@ class Supervisor:
         self._crew.news.set()
 
     # Helpers.
+
+    async def _watch(self) -> None:
+        """Look again and again whether a worker holds others up, or the directory changed."""
+        while True:
+            await anyio.sleep(_LOOK_SECONDS)
+            self._crew.look()
+            self.gate.look_again()
+
+    async def _end_in_order(self, grace_seconds: float) -> None:
+        self._events.emit(ShuttingDown(grace_seconds))
+        for worker in self.workers:
+            worker.end()
+        with anyio.move_on_after(grace_seconds + _KILL_SECONDS):
+            await self._crew.all_ended()
 
     def _let_serve(self, workers: list[WorkerProcess]) -> None:
         for worker in workers:
@@ -340,13 +346,14 @@ async def _supervise(
             started = await supervisor.start()
             if not isinstance(started, Success):
                 return started
-            async with feeding(settings.state, FEED, supervisor.feed) as fed, anyio.create_task_group() as group:
+            async with feeding(settings.state, FEED, supervisor.feed) as fed:
                 if not isinstance(fed, Success):
                     supervisor.warn(f"nobody can ask this server anything: {error_of(fed)}")
-                group.start_soon(supervisor.reload_when, again)
-                await supervisor.tend(stop)
-                group.cancel_scope.cancel()
-            await supervisor.end()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(supervisor.reload_when, again)
+                    await supervisor.tend(stop)
+                    group.cancel_scope.cancel()
+                await supervisor.end()
         return Success(None)
     finally:
         with anyio.CancelScope(shield=True):
