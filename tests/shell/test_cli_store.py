@@ -247,7 +247,7 @@ def test_a_token_is_narrowed_from_its_file_alone(
         (["--name", "a_b"], "--name: 'a_b' is not a name pattern"),
         (["--ttl", "x"], "--ttl: 'x' is not a time to live"),
         (["--streams", "many"], "--streams: 'many' is not a number"),
-        (["--out", "/nonexistent/t"], "--out: "),
+        (["--out", "/dev/null/t"], "--out: "),
         (["--token-file", "/nonexistent"], "cannot read /nonexistent"),
     ],
 )

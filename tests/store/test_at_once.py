@@ -34,6 +34,7 @@ from tunnel.core.control.account import AccountChange
 from tunnel.core.control.name import NameRecord
 from tunnel.core.control.page import Page
 from tunnel.core.journal.records import JournalId, Record, UsageNoted
+from tunnel.store import postgres
 from tunnel.store.driver import Transaction
 from tunnel.store.errors import AlreadyExists, Conflict, QuotaExceeded, StoreUnavailable, Told
 from tunnel.store.port import Store
@@ -179,7 +180,12 @@ async def test_serialization_failures_are_tried_again_so_often_and_no_more(
 
 
 @pytest.mark.shows("STORE-WRITE-002")
-async def test_the_loser_of_a_deadlock_tries_again(postgres_server: PostgresServer, tmp_path: Path) -> None:
+async def test_the_loser_of_a_deadlock_tries_again(
+    postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine the wait for the lock alone may take the few seconds that a statement has.
+    monkeypatch.setattr(postgres, "STATEMENT_SECONDS", 60)
+    monkeypatch.setattr(postgres, "TRANSACTION_SECONDS", 120.0)
     place = Place("postgres", postgres_server.make_database(f"deadlock_{tmp_path.name[-8:]}"), tmp_path)
     store = await opened_store(place)
     given(await store.create_account(account(1), ACT, NOW))
