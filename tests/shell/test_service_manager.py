@@ -225,6 +225,27 @@ def test_install_shows_writes_and_removes(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.shows("OPS-UNIT-004")
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--database", "sqlite:other.db"), "sqlite:{state}/other.db"),
+        (("--database=sqlite:other.db",), "--database=sqlite:{state}/other.db"),
+        (("--database", "sqlite:///srv/other.db"), "sqlite:/srv/other.db"),
+        (("--database", "sqlite:/srv/other.db"), "sqlite:/srv/other.db"),
+        (("--database", "postgresql://tunnel@db/tunnel"), "postgresql://tunnel@db/tunnel"),
+    ],
+    ids=["relative", "with-equals", "with-slashes", "whole", "postgres"],
+)
+def test_the_file_of_a_database_does_not_depend_on_where_a_service_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = service_of(command_of(*SERVER, "--state", "kept", *flags))
+    assert isinstance(made, Success), made
+    assert value_of(made).arguments[-1] == named.format(state=tmp_path / "kept")
+
+
+@pytest.mark.shows("OPS-UNIT-004")
 def test_what_cannot_be_a_service_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for arguments in (("version",), ("http", "3000", "--token-file", "-"), ("server", "--domain", "x")):
         assert isinstance(service_of(command_of(*arguments)), Failure), arguments

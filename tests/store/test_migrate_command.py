@@ -51,5 +51,8 @@ def test_a_database_that_is_away_or_none_is_said_to_be(place: Place, capsys: pyt
     for more in ([], ["--check"]):
         assert run([*state, *more, "--database", "postgresql://me@127.0.0.1:1/x"], {}) is ExitCode.NETWORK
         assert "Connection refused" in capsys.readouterr().err
+    exported = ["audit", "export", "--state", str(place.state), "--database", "postgresql://me@127.0.0.1:1/x"]
+    assert run(exported, {}) is ExitCode.NETWORK
+    assert "Connection refused" in capsys.readouterr().err
     assert run([*state, "--database", "mysql://me@host/x"], {}) is ExitCode.USAGE
     assert "postgresql://USER@HOST" in capsys.readouterr().err

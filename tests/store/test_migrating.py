@@ -13,7 +13,7 @@ from tests.support.postgres import PostgresServer
 from tests.support.store_world import ACT, NOW, Place, account, account_id, given, opened_store, refused
 
 from tunnel.core.base.outcome import Success, error_of, value_of
-from tunnel.store.driver import Driver, Transaction
+from tunnel.store.driver import Database, Driver, Transaction
 from tunnel.store.errors import StoreError, StoreUnavailable, Told
 from tunnel.store.migrating import (
     Applied,
@@ -37,7 +37,7 @@ SECOND = Migration(2, "second", "CREATE TABLE two (number INTEGER NOT NULL);\nIN
 BROKEN = Migration(2, "broken", "CREATE TABLE two (number INTEGER NOT NULL);\nINSERT INTO nowhere VALUES (1);", "sum-b")
 
 
-def driver(place: Place) -> Driver:
+def driver(place: Place) -> Database:
     """A driver on the database, which has had no migration."""
     found = driver_of(place.url, place.state)
     assert isinstance(found, Success)
@@ -86,7 +86,7 @@ async def test_of_several_that_start_at_once_each_finds_every_migration_applied_
     drivers = [driver(place) for _ in range(4)]
     made: list[Migration] = []
 
-    async def start(on: Driver) -> None:
+    async def start(on: Database) -> None:
         outcome = given(await migrate(on, (FIRST, SECOND), NOW))
         assert isinstance(outcome, Success)
         made.extend(value_of(outcome))

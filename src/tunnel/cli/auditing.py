@@ -28,6 +28,7 @@ from tunnel.core.base.partial import ED25519_KEY_BYTES, decimal, hex_bytes
 from tunnel.core.token.moments import count_text
 from tunnel.drive import files
 from tunnel.store import open as opening
+from tunnel.store.errors import describe as describe_store
 
 STANDARD_INPUT: Final = "-"
 _A_NUMBER: Final = "the number of an entry, 1 or more"
@@ -77,6 +78,10 @@ async def _write_out(
         return refuse((CannotRead("--database", opening.describe(error_of(opened))),))
     store = value_of(opened)
     try:
+        there = await store.audit_head()
+        if not isinstance(there, Success):
+            say(f"tunnel: {describe_store(error_of(there))}")
+            return ExitCode.NETWORK
         begun = await open_export(store, state, now)
         if not isinstance(begun, Success):
             return refuse((CannotRead("--state", error_of(begun)),))

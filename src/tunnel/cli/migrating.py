@@ -16,7 +16,7 @@ from tunnel.core.base.outcome import Success, error_of, value_of
 from tunnel.drive import files
 from tunnel.store import migrating
 from tunnel.store import open as opening
-from tunnel.store.driver import Driver
+from tunnel.store.driver import Database
 from tunnel.store.errors import StoreError
 from tunnel.store.errors import describe as describe_store
 from tunnel.store.migrating import Migration, applied_to, migrations_of, pending
@@ -46,7 +46,7 @@ def lines_of(known: tuple[Migration, ...], missing: tuple[Migration, ...], verb:
     ]
 
 
-async def _migrated(command: MigrateCommand, driver: Driver) -> ExitCode:
+async def _migrated(command: MigrateCommand, driver: Database) -> ExitCode:
     known = migrations_of(driver.kind)
     try:
         return await (_checked(driver, known) if command.is_check else _applied(driver, known))
@@ -54,7 +54,7 @@ async def _migrated(command: MigrateCommand, driver: Driver) -> ExitCode:
         await driver.close()
 
 
-async def _checked(driver: Driver, known: tuple[Migration, ...]) -> ExitCode:
+async def _checked(driver: Database, known: tuple[Migration, ...]) -> ExitCode:
     applied = await applied_to(driver)
     if not isinstance(applied, Success):
         return _away(error_of(applied))
@@ -65,7 +65,7 @@ async def _checked(driver: Driver, known: tuple[Migration, ...]) -> ExitCode:
     return ExitCode.UNCHANGED if value_of(missing) else ExitCode.OK
 
 
-async def _applied(driver: Driver, known: tuple[Migration, ...]) -> ExitCode:
+async def _applied(driver: Database, known: tuple[Migration, ...]) -> ExitCode:
     done = await migrating.migrate(driver, known, UnixSeconds(int(time.time())))
     if not isinstance(done, Success):
         return _away(error_of(done))

@@ -18,6 +18,7 @@ from tunnel.cli.settings import server_settings
 from tunnel.cli.units import Service, may_be_anybody, service_unit, socket_units
 from tunnel.core.base.limits import DEFAULT_LIMITS
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.store.open import whole_url
 
 _PATHS: Final = frozenset(
     ("--state", "--config", "--cert", "--key", "--keylog", "--ca", "--local-ca", "--token-file", "--basic-auth-file")
@@ -56,6 +57,7 @@ def service_of(command: ServiceCommand) -> Outcome[Service, Problems]:
         if not isinstance(settings, Success):
             return settings
         asked = value_of(settings)
+        arguments = [_absolute_database(each, asked.state) for each in arguments]
         service = Service(
             command.name or "tunnel-server",
             program(),
@@ -183,6 +185,12 @@ def _absolute(arguments: tuple[str, ...]) -> list[str]:
         else:
             told.append(each)
     return told
+
+
+def _absolute_database(argument: str, state: Path) -> str:
+    """The argument, where it names a file of SQLite with its whole path: a relative one is from the state directory."""
+    flag, equals, value = argument.partition("=") if argument.startswith("--database=") else ("", "", argument)
+    return f"{flag}{equals}{whole_url(value, state.absolute())}"
 
 
 def _reads_secrets(arguments: list[str]) -> bool:

@@ -53,6 +53,13 @@ class Driver(Protocol):
         """Ends what is open; every later call is StoreUnavailable."""
 
 
+class Database(Driver, Protocol):
+    """A driver that can change its tables too."""
+
+    async def migrate(self, work: Work[T]) -> Told[T]:
+        """As `write`, where a statement may take minutes, as on a large table."""
+
+
 @functools.lru_cache(maxsize=512)
 def with_columns(sql: str) -> str:
     """The statement with `{noun}` replaced by that noun's columns."""

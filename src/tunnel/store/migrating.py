@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, final
 
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
-from tunnel.store.driver import Driver, Transaction
+from tunnel.store.driver import Database, Driver, Transaction
 from tunnel.store.errors import Conflict, StoreError, Told
 from tunnel.store.rows import Cells, Row
 
@@ -109,7 +109,7 @@ async def applied_to(driver: Driver) -> Told[tuple[Applied, ...]]:
 
 
 async def migrate(
-    driver: Driver, known: tuple[Migration, ...], now: UnixSeconds
+    driver: Database, known: tuple[Migration, ...], now: UnixSeconds
 ) -> Told[Outcome[tuple[Migration, ...], MigrationError]]:
     """The migrations that this call applied; none when the database was up to date.
 
@@ -118,7 +118,7 @@ async def migrate(
     """
     made: list[Migration] = []
     while True:
-        step = await driver.write(lambda tx: _step(tx, known, now))
+        step = await driver.migrate(lambda tx: _step(tx, known, now))
         if not isinstance(step, Success):
             return step
         outcome = value_of(step)

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, final
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 from tunnel.store import migrating
-from tunnel.store.driver import Driver
+from tunnel.store.driver import Database
 from tunnel.store.migrating import MigrationError, migrations_of
 from tunnel.store.port import Store
 from tunnel.store.postgres import PostgresDriver, url_problem
@@ -54,7 +54,7 @@ async def open_store(url: str, state: Path, now: UnixSeconds) -> Outcome[Store, 
     return Success(SqlStore(prepared))
 
 
-def driver_of(url: str, state: Path) -> Outcome[Driver, BadDatabase]:
+def driver_of(url: str, state: Path) -> Outcome[Database, BadDatabase]:
     """The driver for a URL; nothing is opened yet."""
     file = _SQLITE.fullmatch(url)
     if not url or file is not None:
@@ -73,6 +73,12 @@ def is_missing(url: str, state: Path) -> bool:
         return True
     except OSError:
         return False
+
+
+def whole_url(url: str, state: Path) -> str:
+    """The same database by a URL that does not depend on the state directory; what names no file is left as it is."""
+    file = _SQLITE.fullmatch(url)
+    return url if file is None or not file.group(1) else f"sqlite:{state / file.group(1)}"
 
 
 def without_password(url: str) -> str:

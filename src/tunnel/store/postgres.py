@@ -38,6 +38,10 @@ STATEMENT_SECONDS: Final = 4
 """The server's own limit for a statement, and for waiting at a lock."""
 TRANSACTION_SECONDS: Final = 6.0
 """Ours for the whole transaction: a server that is paused keeps no limit of its own."""
+MIGRATION_SECONDS: Final = 600
+"""The limit of one migration: a large table takes minutes, and only API and dashboard wait for it."""
+TURN_SECONDS: Final = 60
+"""For a migration to get its turn: another process may be applying one."""
 TRIES_MAX: Final = 5
 """How often a transaction is tried that others got in the way of; from the third on there is more than bad luck."""
 PAUSE_SECONDS: Final = 0.01
@@ -49,6 +53,11 @@ WRITERS_LOCK: Final = 0x74756E6E656C
 
 _BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _BEGIN_WRITE: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({WRITERS_LOCK})".encode()
+BEGIN_MIGRATION: Final = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{TURN_SECONDS}s'; "
+    f"SET LOCAL statement_timeout = '{MIGRATION_SECONDS}s'; SELECT pg_advisory_xact_lock({WRITERS_LOCK})"
+).encode()
+_LOCK_NOT_AVAILABLE: Final = "55P03"
 
 CONTENDED: Final = frozenset({"40001", "40P01"})
 """serialization_failure and deadlock_detected: nothing was done, and the next try may go well."""
@@ -72,6 +81,10 @@ WORDS: Final = {
     "28000": "the user may not log in",
 }
 """What the others are called that an operator meets; whatever is not named at all is `StoreUnavailable` as well."""
+TURN_NOT_GIVEN: Final = (
+    f"a migration waited {TURN_SECONDS} s for its turn and changed nothing: another process is applying migrations, or "
+    "holds a lock on a table"
+)
 
 
 @final
@@ -148,6 +161,14 @@ class PostgresDriver:
         """What the work gives; the advisory lock keeps every other writer out, also of other processes."""
         return await self._tried(_BEGIN_WRITE, work)
 
+    async def migrate(self, work: Work[T]) -> Told[T]:
+        """As `write`, with limits of its own: minutes for a statement, a minute to get its turn."""
+        done = await self._tried(BEGIN_MIGRATION, work, MIGRATION_SECONDS)
+        error = None if isinstance(done, Success) else error_of(done)
+        if isinstance(error, StoreUnavailable) and WORDS[_LOCK_NOT_AVAILABLE] in error.detail:
+            return Failure(StoreUnavailable(TURN_NOT_GIVEN, 5))
+        return done
+
     async def version(self) -> Told[str]:
         """The server's version."""
 
@@ -166,11 +187,11 @@ class PostgresDriver:
                 with CancelScope(shield=True):
                     await pool.close(CONNECT_SECONDS)
 
-    async def _tried(self, begin: bytes, work: Work[T]) -> Told[T]:
+    async def _tried(self, begin: bytes, work: Work[T], seconds: float = 0) -> Told[T]:
         """As often as contention and dead connections want it, within their bounds."""
         contended, stale = 0, 0
         while True:
-            done = await self._once(begin, work)
+            done = await self._once(begin, work, seconds or TRANSACTION_SECONDS)
             if isinstance(done, Success):
                 self._is_suspect = False
                 return done
@@ -189,13 +210,13 @@ class PostgresDriver:
                 self._is_suspect = self._is_suspect or isinstance(error, StoreUnavailable)
                 return Failure(error)
 
-    async def _once(self, begin: bytes, work: Work[T]) -> _Tried[T]:
+    async def _once(self, begin: bytes, work: Work[T], seconds: float) -> _Tried[T]:
         # Shielded: whoever gives up waiting leaves no connection in the middle of something. It ends by itself, soon.
         with CancelScope(shield=True):
-            return await self._on_a_connection(begin, work)
+            return await self._on_a_connection(begin, work, seconds)
         return Failure(StoreUnavailable("nobody waits for it any more", 1))
 
-    async def _on_a_connection(self, begin: bytes, work: Work[T]) -> _Tried[T]:
+    async def _on_a_connection(self, begin: bytes, work: Work[T], seconds: float) -> _Tried[T]:
         away = await self._away() if self._is_suspect else None
         if away is not None:
             return Failure(away)
@@ -207,7 +228,7 @@ class PostgresDriver:
         except (PoolTimeout, PoolClosed, TooManyRequests, psycopg.Error) as cause:
             return Failure(StoreUnavailable(_words(cause), 1))
         try:
-            return await _watched(connection, begin, work)
+            return await _watched(connection, begin, work, seconds)
         finally:
             with suppress(psycopg.Error):
                 await pool.putconn(connection)
@@ -260,10 +281,10 @@ def store_error(cause: psycopg.Error | OSError) -> StoreError:
     return StoreUnavailable(words, 1)
 
 
-async def _watched(connection: Connection, begin: bytes, work: Work[T]) -> _Tried[T]:
+async def _watched(connection: Connection, begin: bytes, work: Work[T], seconds: float) -> _Tried[T]:
     """The transaction beside a watch that cuts the connection when it takes too long."""
     async with create_task_group() as tasks:
-        tasks.start_soon(_cut_late, connection)
+        tasks.start_soon(_cut_late, connection, seconds)
         done = await _transact(connection, begin, work)
         tasks.cancel_scope.cancel()
     return done
@@ -298,9 +319,9 @@ async def _undo(connection: Connection) -> None:
         await connection.rollback()
 
 
-async def _cut_late(connection: Connection) -> None:
+async def _cut_late(connection: Connection, seconds: float) -> None:
     """Ends the connection under a transaction that is late: what waits for it then fails, without being cancelled."""
-    await anyio.sleep(TRANSACTION_SECONDS)
+    await anyio.sleep(seconds)
     with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as same:
         same.shutdown(socket.SHUT_RDWR)
 

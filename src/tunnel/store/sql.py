@@ -9,7 +9,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.store.accounts import Accounts
 from tunnel.store.answers import Answers, Keeping
 from tunnel.store.billing import Billing
-from tunnel.store.driver import Driver, Transaction, Work
+from tunnel.store.driver import Database, Transaction, Work
 from tunnel.store.errors import StoreUnavailable, Told
 from tunnel.store.facts import Facts
 from tunnel.store.journal import Journals
@@ -32,8 +32,8 @@ class Prepared:
     The control process may start before its database: then its calls are answered `StoreUnavailable` until one is not.
     """
 
-    def __init__(self, driver: Driver, known: tuple[Migration, ...], now: UnixSeconds) -> None:
-        self._driver: Final = driver
+    def __init__(self, driver: Database, known: tuple[Migration, ...], now: UnixSeconds) -> None:
+        self._driver: Final[Database] = driver
         self._known: Final = known
         self._now: Final = now
         self._turn: Final = anyio.Lock()
