@@ -62,6 +62,11 @@ def test_axe_finds_nothing_on_any_page(browser: Browser, world: World, role: str
             one.shoot(f"{name_of(path)}-{role}-{WIDE}-{'dark' if dark else 'light'}")
 
 
+OUT_OF_SIGHT = """() => [...document.querySelectorAll(".nav a")]
+    .map((each) => [each.textContent, each.getBoundingClientRect()])
+    .filter(([, box]) => box.left < 0 || box.right > innerWidth || box.height === 0).map(([text]) => text)"""
+
+
 @pytest.mark.shows("DASH-PAGE-002")
 @pytest.mark.parametrize("role", ["owner", "operator"])
 def test_every_page_fits_a_telephone(browser: Browser, world: World, role: str) -> None:
@@ -71,6 +76,7 @@ def test_every_page_fits_a_telephone(browser: Browser, world: World, role: str) 
             one.go(path)
             assert one.overflow() == 0, path
             assert one.squeezed() == [], path
+            assert one.page.evaluate(OUT_OF_SIGHT) == [], path
             one.shoot(f"{name_of(path)}-{role}-{NARROW}-light")
         one.go("/")
         assert one.faults() == []
