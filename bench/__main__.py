@@ -30,6 +30,8 @@ from tunnel.cli.build import core_mode
 
 _RESULTS: Final = Path(__file__).with_name("results")
 _NOISE_WORTH_SAYING: Final = 0.05
+_SPREAD: Final = "2 workers"
+"""Ours once more, with two workers behind one agent with one link: every other visitor crosses between them."""
 
 
 @final
@@ -80,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     compared, noise = found.compared, found.noise
     print(table(compared, heading))
-    print(rivals_table(compared, LINKS, found.left_out))
+    print(rivals_table(compared, {_SPREAD: "TLS", **LINKS}, found.left_out))
     if noise.share > _NOISE_WORTH_SAYING:
         print(f"other programs used {noise.share:.0%} of this machine meanwhile: expect noise")
     _write(plan.results, compared, _about(tools, plan, noise, revision), heading)
@@ -116,8 +118,9 @@ def _compare(tools: Tools, plan: Plan) -> Found:
         stage = Stage(tools, folder, until)
         local = stage.start_local_services()
         ours = stage.start_ours(local)
+        spread = _start_spread(tools, folder / "spread", local, until)
         rivals, left_out = _rivals(folder, local, until)
-        subjects = (ours, stage.start_nginx(local), stage.start_direct(local), *rivals)
+        subjects = (ours, stage.start_nginx(local), stage.start_direct(local), spread, *rivals)
         turns: dict[str, list[Turn]] = {subject.name: [] for subject in subjects}
         pids = {os.getpid(), *local.pids, *(pid for one in subjects for pid in (*one.server, *one.agent))}
         before = _others(pids)
@@ -129,6 +132,11 @@ def _compare(tools: Tools, plan: Plan) -> Found:
         print("\r" + " " * 40 + "\r", end="", file=sys.stderr)
         whole = (datetime.now(UTC) - began).total_seconds() * (os.cpu_count() or 1)
         return Found(Comparison(turns), Noise(max(_others(pids) - before, 0.0) / whole), left_out)
+
+
+def _start_spread(tools: Tools, folder: Path, local: LocalServices, until: ExitStack) -> Subject:
+    folder.mkdir()
+    return Stage(tools, folder, until).start_ours(local, _SPREAD, "--workers", "2")
 
 
 def _rivals(folder: Path, local: LocalServices, until: ExitStack) -> tuple[list[Subject], dict[str, str]]:

@@ -82,19 +82,22 @@ class Stage:
         """Nothing between client and local service."""
         return subject_of("direct", (local.pages, LOOPBACK), (local.sink, LOOPBACK), (), ())
 
-    def start_ours(self, local: LocalServices) -> Subject:
-        """One `tunnel server` and one `tunnel http` for each local service, as processes from the command line."""
+    def start_ours(self, local: LocalServices, name: str = "ours", *options: str) -> Subject:
+        """One `tunnel server` and one `tunnel http` for each local service, as processes from the command line.
+
+        `options` are more of the server's.
+        """
         state, public, agents = self.state, free_port(), free_port()
         token = self._folder / "token"
         places = ("--public", f"{LOOPBACK}:{public}", "--agents", f"{LOOPBACK}:{agents}", "--api", "none")
-        server = self._start("ours-server", self._tunnel("server", "--domain", _DOMAIN, *places), public)
+        server = self._start("ours-server", self._tunnel("server", "--domain", _DOMAIN, *places, *options), public)
         said_by([_TUNNEL, "token", "mint", "--state", str(state), "--name", "*", "--out", str(token)])
         trust = ("--token-file", str(token), "--ca", str(state / "ca.pem"))
         dial = ("--server", f"{LOOPBACK}:{agents}", *trust)
         pages = self._expose("pages", local.pages, public, dial)
         sink = self._expose("sink", local.sink, public, dial)
         hosts = [(public, f"{name}.{_DOMAIN}:{public}") for name in ("pages", "sink")]
-        return subject_of("ours", hosts[0], hosts[1], (server.pid,), (pages, sink))
+        return subject_of(name, hosts[0], hosts[1], (server.pid,), (pages, sink))
 
     def start_nginx(self, local: LocalServices) -> Subject:
         """Two nginx in the same roles, joined by kept-alive TLS 1.3; with our server's development certificate."""
