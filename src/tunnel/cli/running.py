@@ -1,6 +1,7 @@
 """What every long-running command shares: the event loop, the signals that end it, and where its events are shown."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -39,6 +40,8 @@ T = TypeVar("T")
 
 _STOP_SECONDS: Final = 10.0
 """Beyond the grace period, until nothing is left of a server."""
+_YOUNG_MAX: Final = 20_000
+"""Objects that may be made before the collector looks for rings among them: some 3 MiB, if all are garbage."""
 ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -168,7 +171,18 @@ def run_until_signal(
     With `again`, a hang-up sets that instead.
     """
     has_uvloop = find_spec("uvloop") is not None
+    _spare_the_collector()
     return anyio.run(_until_signal, work, ending, again, backend_options={"use_uvloop": has_uvloop})
+
+
+def _spare_the_collector() -> None:
+    """Let it look seldom, and never at what is loaded by now: that stays, and connections leave no rings behind.
+
+    With Python's own threshold of 700 objects it looked several times for each ten connections: a tenth of their time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_MAX)
 
 
 async def _until_signal(
