@@ -15,6 +15,7 @@ SHELL = (
     "drive/joining",
     "drive/link",
     "observe/metrics",
+    "server/recent",
     "server/public",
     "server/raw",
     "server/throttle",

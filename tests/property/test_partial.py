@@ -207,6 +207,11 @@ def test_json_and_html_text_read_back(text: str) -> None:
     assert not set(partial.html_text(text)) & set("<>\"'")
 
 
+@given(st.integers())
+def test_the_lowest_byte_of_a_number_has_two_digits(number: int) -> None:
+    assert partial.hex_pair(number) == f"{number & 255:02x}"
+
+
 @given(st.binary())
 def test_text_of_bytes_is_that_of_the_rfc(data: bytes) -> None:
     assert partial.sha256_digest(data) == sha256(data).digest()

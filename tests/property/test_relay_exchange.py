@@ -15,15 +15,20 @@ from tests.support.relay_harness import (
     table_of,
 )
 
-from tunnel.core.base.ids import EndpointId, SessionId
+from tunnel.core.base.ids import EndpointId, Instant, SessionId
 from tunnel.core.base.limits import Limits
+from tunnel.core.http.forward import Visitor
 from tunnel.core.link.authority import authority_of
 from tunnel.core.link.messages import Authority, Rewrite, Value
+from tunnel.core.policy.door import Door
+from tunnel.core.policy.rules import OPEN_TO_ALL
 from tunnel.core.relay.actions import LeaveOrigin, OpenOrigin, SendOrigin, SendVisitor
 from tunnel.core.relay.edge import Edge
 from tunnel.core.relay.host_header import host_value_for
-from tunnel.core.relay.state import Phase
+from tunnel.core.relay.state import EdgeState, Phase
 
+NOW = Instant(0.0)
+DOOR = Door(OPEN_TO_ALL, 16)
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n"
 OLD_GET = b"GET / HTTP/1.0\r\nHost: app.tunnel.test\r\n\r\n"
@@ -53,6 +58,16 @@ def test_a_request_goes_to_the_holder_of_its_host_and_is_reported_once() -> None
     assert (report.name, report.method, report.target, report.status) == ("other", b"GET", b"/", 200)
     assert (report.outcome, report.bytes_up, report.bytes_down) == ("ok", 0, 5)
     assert answer.one("x-request-id") == report.request_id == requests(world.up)[0].one("x-request-id")
+
+
+def test_each_request_of_a_connection_has_its_number_in_its_name() -> None:
+    state = EdgeState(Visitor("127.0.0.1", 1, "http"), table_of("app"), "tunnel.test", Limits(), "p" * 16, NOW, DOOR)
+    counts = [*range(1, 600), *range(0xFFFF, 0x10002), *range(0xFFFFFFFE, 0x100000002)]
+    for count in counts:
+        if state.count != count - 1:
+            # As many requests as would take days: the beginning was that of the last one asked for.
+            state.count, state.id_start = count - 1, ""
+        assert state.next_request_id() == f"{'p' * 16}{count:08x}"
 
 
 @pytest.mark.bug("B1")

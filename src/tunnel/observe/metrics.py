@@ -7,6 +7,7 @@ from tunnel.core.relay.actions import Report
 
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds: from what a local service needs that answers from memory to what a person waits for at most."""
+_FIRST: Final = 0.001
 
 
 @final
@@ -20,8 +21,8 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         """One more duration."""
-        # A bound is the largest duration of its bucket, as Prometheus has it (`le`).
-        self.counts[bisect_left(BOUNDS, seconds)] += 1
+        # A bound is the largest duration of its bucket, as Prometheus has it (`le`); most durations are in the first.
+        self.counts[0 if seconds <= _FIRST else bisect_left(BOUNDS, seconds)] += 1
         self.total += seconds
 
 

@@ -35,6 +35,7 @@ _HEX_PAIRS: Final = re.compile("(?:[0-9A-Fa-f]{2})*")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _YAMUX: Final = Struct(">BBHII")
 _YAMUX_BYTES: Final = 12
+_HEX_TEXTS: Final = tuple([f"{number:02x}" for number in range(256)])
 _PAIR: Final = 2
 _FOUR: Final = 4
 _SECONDS_MAX: Final = 1e15
@@ -241,9 +242,15 @@ def base32_text(data: bytes) -> str:
     return b32encode(data).rstrip(b"=").decode("ascii").lower()
 
 
+def hex_pair(number: int) -> str:
+    """The lowest eight bits of `number` as two hexadecimal digits."""
+    return _HEX_TEXTS[number & 255]
+
+
 def printable_bytes(text: str) -> bytes:
     """`text` in printable ASCII; every other character, so every control character, becomes `?`."""
-    return _UNPRINTABLE.sub(b"?", text.encode("ascii", "replace"))
+    held = text.encode("ascii", "replace")
+    return held if text.isprintable() and text.isascii() else _UNPRINTABLE.sub(b"?", held)
 
 
 def first_keys(items: Mapping[K, object], count: int) -> list[K]:

@@ -5,6 +5,7 @@ from typing import Final, final
 
 from tunnel.core.base.ids import Instant, Label, RequestId
 from tunnel.core.base.limits import Limits
+from tunnel.core.base.partial import hex_pair
 from tunnel.core.http.forward import Visitor
 from tunnel.core.policy.door import Caller, Door
 from tunnel.core.relay.actions import Action
@@ -13,6 +14,9 @@ from tunnel.core.relay.leg import Leg
 from tunnel.core.relay.request_side import RequestSide
 from tunnel.core.relay.waits import Patience
 from tunnel.core.route.table import RouteTable
+
+_LAST_BITS: Final = 8
+_LAST_MAX: Final = 255
 
 
 @final
@@ -57,8 +61,8 @@ class EdgeState:
         self.provenance_host = b""
         self.provenance = b""
         """What the local service is told of this visitor, for requests with this Host."""
-        self.count = 0
-        """Requests begun."""
+        self.count, self.id_start = 0, ""
+        """Requests begun, and what the names of the 256 around the last one begin with."""
         self.lingered = 0
         """Bytes drained since the last answer."""
         self.is_draining = False
@@ -82,4 +86,7 @@ class EdgeState:
     def next_request_id(self) -> RequestId:
         """A name that no other request has."""
         self.count += 1
-        return RequestId(f"{self.id_prefix}{self.count:08x}")
+        last = self.count & _LAST_MAX
+        if last == 0 or not self.id_start:
+            self.id_start = f"{self.id_prefix}{self.count >> _LAST_BITS:06x}"
+        return RequestId(self.id_start + hex_pair(last))
