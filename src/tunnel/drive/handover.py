@@ -1,13 +1,15 @@
-"""From an accepted socket to a transport: the moment in which a connection belongs to nobody but a task of ours."""
+"""From an accepted socket to a transport: the moment in which a connection belongs to nobody but an attempt of ours."""
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Final, Protocol, final
 
 from tunnel.drive.guard import guarded
 from tunnel.observe.escapes import note_escape
+
+_LOST: Final = "the connection was lost"
 
 
 class Newcomer(Protocol):
@@ -23,7 +25,7 @@ class Handovers:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop: Final = loop
-        self._running: Final[set[asyncio.Task[None]]] = set()
+        self._running: Final[set[asyncio.Future[None]]] = set()
 
     def hand_over(
         self,
@@ -37,8 +39,10 @@ class Handovers:
 
         A handshake may take so many `seconds`.
         """
-        within = None if context is None else seconds
-        task = self._loop.create_task(self._hand_over(accepted, protocol, context, newcomer, within))
+        if context is None:
+            _Adoption(self._loop.connect_accepted_socket(protocol, accepted), newcomer, self._running).begin()
+            return
+        task = self._loop.create_task(self._hand_over(accepted, protocol, context, newcomer, seconds))
         self._running.add(task)
         task.add_done_callback(self._on_ended)
 
@@ -63,11 +67,11 @@ class Handovers:
         self,
         accepted: socket.socket,
         protocol: Callable[[], asyncio.BaseProtocol],
-        context: ssl.SSLContext | None,
+        context: ssl.SSLContext,
         newcomer: Newcomer,
-        seconds: float | None,
+        seconds: float,
     ) -> None:
-        detail = "the connection was lost" if context is None else "the connection was lost during the TLS handshake"
+        detail = "the connection was lost during the TLS handshake"
         try:
             await self._loop.connect_accepted_socket(protocol, accepted, ssl=context, ssl_handshake_timeout=seconds)
         except ssl.SSLError as cause:
@@ -85,3 +89,54 @@ class Handovers:
         escaped = None if task.cancelled() else task.exception()
         if escaped is not None:
             note_escape("Handovers", escaped)
+
+
+@final
+class _Adoption:
+    """Takes both steps of an attempt without TLS by hand: a task for each plain visitor would cost more than they do.
+
+    The first makes the transport and ends where its connection is awaited; the second is left to be told of it.
+    """
+
+    def __init__(
+        self, attempt: Coroutine[object, object, object], newcomer: Newcomer, running: set[asyncio.Future[None]]
+    ) -> None:
+        self._attempt: Final = attempt
+        self._newcomer: Final = newcomer
+        self._running: Final = running
+
+    def begin(self) -> None:
+        """Take the first step; whoever hangs up cancels what is awaited then."""
+        try:
+            awaited = self._attempt.send(None)
+        except OSError as cause:
+            self._newcomer.on_handed_over(_reason(cause))
+            return
+        if isinstance(awaited, asyncio.Future):
+            self._running.add(awaited)
+            awaited.add_done_callback(self._on_awaited)
+        else:
+            # No loop that we know of; one that did could not be waited for from here.
+            self._attempt.close()
+            self._newcomer.on_handed_over(_LOST)
+
+    def abort_session(self) -> None:
+        """Nothing: what escaped here is counted, and the newcomer has heard that it is over."""
+
+    @guarded
+    def _on_awaited(self, awaited: "asyncio.Future[None]") -> None:
+        """The connection stands, or was given up; the attempt hears of it, and is over."""
+        self._running.discard(awaited)
+        detail = _LOST
+        try:
+            self._attempt.send(None)
+        except (asyncio.CancelledError, StopIteration):
+            pass
+        except OSError as cause:
+            detail = _reason(cause)
+        finally:
+            self._newcomer.on_handed_over(detail)
+
+
+def _reason(cause: OSError) -> str:
+    return cause.strerror or str(cause) or _LOST

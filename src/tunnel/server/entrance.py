@@ -157,7 +157,7 @@ class Entrance:
         self._give_away()
         self._porch.handovers.hand_over(
             self._sock,
-            lambda: Callbacks(PublicConnection(hub, scheme, refusal, self._told)),
+            lambda: Callbacks(PublicConnection(hub, scheme, self._peer, refusal, self._told)),
             context,
             self,
             self._seconds_left(),

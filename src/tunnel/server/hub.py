@@ -8,7 +8,6 @@ from typing import Final, final
 
 from tunnel.core.base.ids import Instant, SessionId
 from tunnel.core.base.limits import Limits
-from tunnel.core.base.partial import base32_text
 from tunnel.core.base.problem import SERVER_FULL, TOO_MANY_CONNECTIONS, Problem
 from tunnel.core.directory.directory import UNTOLD, Directory
 from tunnel.core.policy.door import Door
@@ -33,6 +32,8 @@ CROSSINGS_MAX: Final = 65_536
 """Streams on one connection between two workers: it stands for all agents of one and all visitors of the other."""
 _TURNED_AWAY_MAX: Final = 64
 """Connections above the limit that are told so at the same time; more are dropped without a word."""
+_LETTERS: Final = b"abcdefghijklmnopqrstuvwxyz234567" * 8
+"""For each byte that there is a letter, each of them for as many: five bits of randomness a letter."""
 
 
 @final
@@ -141,7 +142,7 @@ class Hub:
 
     def next_id_prefix(self) -> str:
         """Sixteen characters that no other connection's request IDs begin with."""
-        return base32_text(self.entropy.random_bytes(10))
+        return self.entropy.random_bytes(16).translate(_LETTERS).decode("ascii")
 
     def admit(self, visit: Visit, address: str) -> Problem | None:
         """Count a new public connection in, or say why it is one too many."""

@@ -41,16 +41,19 @@ from tunnel.server.visitor_side import VisitorSide
 class PublicConnection:
     """Does what its edge says. Finished at `on_lost`."""
 
-    def __init__(self, hub: Hub, scheme: str, refusal: Problem | None = None, told: Introduced | None = None) -> None:
+    def __init__(
+        self, hub: Hub, scheme: str, peer: Address, refusal: Problem | None = None, told: Introduced | None = None
+    ) -> None:
         self._hub: Final = hub
         self._refusal: Final = refusal
         """What to answer without reading, whatever is asked."""
         self._scheme: Final = scheme
-        self._address = ""
-        self._port = 0
+        self._peer: Final = peer
+        """Who connected; an upstream may have said so."""
+        self._address: Final = peer.host
         self._public: Address | None = None if told is None else told.public
         self._told: Final = told
-        """Who it is really from, where an upstream said so."""
+        """What an upstream has said of it."""
         self._alarm: Final = Alarm(hub.loop, self)
         self._edge: Edge | None = None
         self._side: Final = VisitorSide(hub.limits.stream_queue_bytes)
@@ -62,14 +65,12 @@ class PublicConnection:
         """The connection stands."""
         hub, now = self._hub, self._now()
         stream = self._side.connect(transport)
-        peer = self._side.peer() if self._told is None else self._told.visitor
-        self._address, self._port = peer.host, peer.port
         scheme = "https" if self._told is not None and self._told.is_tls else self._scheme
         refused = hub.admit(self, self._address) or self._refusal
         if refused is not None:
             self._turn_away(stream, refused, now)
             return
-        visitor = Visitor(self._address, self._port, scheme)
+        visitor = Visitor(self._address, self._peer.port, scheme)
         secure = hub.urls.secure_port if scheme == "http" else None
         self._edge = Edge(visitor, hub.table, hub.zone, hub.limits, hub.next_id_prefix(), now, hub.door, secure)
         self._alarm.set_by(self._edge.next_deadline())
@@ -289,7 +290,7 @@ class PublicConnection:
             edge.on_origin_refused(AGENT_OFFLINE, "", now)
             return
         public = self._public_address()
-        preface = StreamPreface(EndpointId(lease.endpoint), self._address, self._port, public.host, public.port)
+        preface = StreamPreface(EndpointId(lease.endpoint), self._address, self._peer.port, public.host, public.port)
         opened = session.open_for(lease, preface, self)
         if isinstance(opened, Success):
             self._side.attach(value_of(opened), lease)

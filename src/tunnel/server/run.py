@@ -157,7 +157,7 @@ class _PublicDoor:
         """A visitor, who is counted once it has a transport that could tell it that it is one too many."""
         hub = self._hub
         self._handovers.hand_over(
-            accepted, lambda: Callbacks(PublicConnection(hub, "http", told=told)), None, self, 0.0
+            accepted, lambda: Callbacks(PublicConnection(hub, "http", peer, told=told)), None, self, 0.0
         )
 
     def on_handed_over(self, detail: str) -> None:

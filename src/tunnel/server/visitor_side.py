@@ -83,9 +83,11 @@ class VisitorSide:
             return
         if abort:
             reset(self.transport)
-        else:
+            return
+        if self.transport.get_write_buffer_size() or not self.transport.can_write_eof():
+            # Else nothing is left to be taken: a plain socket that waits for nothing is closed in this turn.
             self.has_taken()
-            close_once(self.transport)
+        close_once(self.transport)
 
     def abort(self) -> None:
         """Drop the connection and its stream at once."""
