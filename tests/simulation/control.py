@@ -58,6 +58,7 @@ class Control:
         self._readers: Final[dict[Path, JournalReader]] = {}
         self._positions: Final[dict[Path, int]] = {}
         self.used: Final[dict[str, Used]] = {}
+        self._may_lose = False
         self._sessions: Final[Counter[str]] = Counter()
 
     async def live(self) -> None:
@@ -93,6 +94,8 @@ class Control:
         elif act == "disk":
             self._system.disk_error = self._random.choice((errno.ENOSPC, errno.EIO))
             await asyncio.sleep(self._random.choice((0.1, 3.0)))
+            # A server that ends while its disk fails says how much is lost, and ends.
+            self._may_lose |= self._parties.stop.is_set()
             self._system.disk_error = 0
 
     def _account_of(self, agent: Agent) -> AccountId:
@@ -135,7 +138,8 @@ class Control:
         whole = path.read_bytes()
         path.write_bytes(whole[: self._random.randrange(len(whole))])
         answer = await FeedClient(self._state).ask("directory")
-        if isinstance(answer, Success) and value_of(answer).get("number") != self._directory.number:
+        is_known = isinstance(answer, Success) and value_of(answer).get("number") == self._directory.number
+        if isinstance(answer, Success) and not is_known and not self._system.points.fails_at:
             self._watch.found(f"a broken directory is believed: {value_of(answer)}")
         await asyncio.sleep(self._random.choice((0.0, 6.0)))
         await self._publish(self._directory)
@@ -156,11 +160,13 @@ class Control:
                 facts = told if is_told else told.get("directory")
                 if isinstance(facts, dict) and facts.get("number") == made.number:
                     return True
-                if is_told:
+                if is_told and not self._system.points.fails_at:
                     self._watch.found(f"told of directory {made.number}, the server has {facts}")
                     return False
             if self._parties.stop.is_set():
                 return False
+            if self._system.points.fails_at and self._kernel.now - began > _LOOK_SECONDS:
+                return False  # whom nothing can be told, and who cannot look, is no finding while things fail
             if self._kernel.now - began > _LOOK_SECONDS + _LATE_SECONDS + self._kernel.paused:
                 self._watch.found(f"the server does not look at directory {made.number}: {answer}")
                 return False
@@ -204,6 +210,8 @@ class Control:
     def judge(self) -> None:
         """The server has ended: what it noted is what it said, and no less than what visitors and services saw."""
         self.collect()
+        if self._may_lose:
+            return
         found = self._watch.found
         began, ended = self._sessions["SessionBegan"], self._sessions["SessionClosed"]
         if began != self._accounts.sessions_opened or ended != began:

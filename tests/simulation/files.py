@@ -44,6 +44,11 @@ class FailingFile:
         _reach(self._points, "flush")
         self._inner.flush()
 
+    def seek(self, at: int) -> int:
+        """Where it stands then."""
+        where: int = self._inner.seek(at)
+        return where
+
     def fileno(self) -> int:
         """Its descriptor."""
         number: int = self._inner.fileno()

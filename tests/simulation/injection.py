@@ -17,17 +17,27 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from tests.simulation.exchange import Exchange
 from tests.simulation.plan import Plan
+from tests.simulation.roads import Road
 from tests.simulation.sockets import Failing, Short
 from tests.simulation.state import prepared_state
 from tests.simulation.tls import fault
 from tests.simulation.world import Run, run
 
-SCENARIO: Final = Plan(seed="injection-3", agents=2, visitors=3, exchanges_each=2, spread=0.2)
+_PLAIN: Final = Plan(seed="injection-3", agents=2, visitors=3, exchanges_each=2, spread=0.2)
+SCENARIOS: Final = {
+    "plain": _PLAIN,
+    "control": replace(_PLAIN, seed="injection-control", acts=("nothing", "damage")),
+    "tcp": replace(_PLAIN, seed="injection-tcp", agents=1, visitors=2, road=Road.TCP),
+    "tls": replace(_PLAIN, seed="injection-tls", agents=1, visitors=2, road=Road.TLS),
+    "proxy": replace(_PLAIN, seed="injection-proxy", agents=1, visitors=2, road=Road.PROXY),
+}
+"""Worlds whose points fail: plain visitors, a control plane with file, feed and journal, raw endpoints, upstreams."""
 _JOBS: Final = 2
 _BATCH: Final = 20
 _FAILED_MAX: Final = 12
@@ -53,6 +63,8 @@ ERRORS: Final[dict[str, tuple[Exception, ...]]] = {
     "bind": _system(errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL),
     "listen": _system(errno.EADDRINUSE, errno.ENOBUFS),
     "accept": _system(errno.ECONNABORTED, errno.EPERM, errno.ENOBUFS, *_OUT),
+    # A firewall has no say about Unix sockets: EPERM is none of these.
+    "accept-beside": _system(errno.ECONNABORTED, errno.ENOBUFS, *_OUT),
     "connect": _system(errno.ECONNREFUSED, errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EACCES, errno.ENOMEM),
     "connected": _system(errno.ENOMEM),
     "send": (*_system(errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT, errno.ENOMEM, errno.EAGAIN), Short()),
@@ -85,13 +97,13 @@ def errors_of(name: str) -> tuple[Exception, ...]:
     return ERRORS.get(name, _FILE)
 
 
-def tried(failing: Failing | None) -> Run:
+def tried(failing: Failing | None, scenario: str = "plain") -> Run:
     """The scenario on a state directory of its own, whose certificate is to be made."""
     with tempfile.TemporaryDirectory(prefix="injected-") as folder:
         state = Path(folder) / "state"
         shutil.copytree(prepared_state(), state, ignore=shutil.ignore_patterns("server.pem", "real*"))
         state.chmod(0o700)
-        done = run(SCENARIO, failing, state)
+        done = run(SCENARIOS[scenario], failing, state)
     if failing is not None and not failing.is_sticky:
         done.findings.extend(others(done.exchanges))
     if failing is not None and not done.system.points.failed:
@@ -106,9 +118,9 @@ def others(exchanges: list[Exchange]) -> Iterator[str]:
         yield f"one failure cost {len(broken)} exchanges: {'; '.join(each.story() for each in broken)}"
 
 
-def points() -> list[str]:
-    """The points of the scenario, in order."""
-    counted = tried(None)
+def points(scenario: str = "plain") -> list[str]:
+    """The points of a scenario, in order."""
+    counted = tried(None, scenario)
     assert counted.is_sound, counted.findings
     return counted.system.points.names
 
@@ -124,14 +136,14 @@ def cases(names: list[str], each: int) -> Iterator[Failing]:
                 yield Failing(at, error, is_sticky=True)
 
 
-def batch(todo: list[Failing], names: list[str]) -> list[str]:
+def batch(todo: list[Failing], names: list[str], scenario: str = "plain") -> list[str]:
     """Stories of those that came to something bad."""
     stories = []
     for failing in todo:
-        done = tried(failing)
+        done = tried(failing, scenario)
         if not done.is_sound:
             mode = "from then on" if failing.is_sticky else "once"
-            head = f"✗ point {failing.at} ({names[failing.at - 1]}) fails {mode} with {failing.error!r}"
+            head = f"✗ {scenario}: point {failing.at} ({names[failing.at - 1]}) fails {mode} with {failing.error!r}"
             stories.append("\n".join([head, *(f"  - {finding[:600]}" for finding in done.findings[:4])]))
     return stories
 
@@ -141,13 +153,19 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.injection", description=__doc__)
     parser.add_argument("--each", type=int, default=1, metavar="N", help="every N-th point only (1)")
     parser.add_argument("--jobs", type=int, default=_JOBS, metavar="J", help="processes (2)")
+    parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="this world only (repeatable)")
     options = parser.parse_args(arguments)
+    return max([_told(each, options.each, options.jobs) for each in options.scenario or SCENARIOS], default=0)
+
+
+def _told(scenario: str, every: int, jobs: int) -> int:
     began = time.monotonic()
-    names = points()
-    todo = list(cases(names, options.each))
+    names = points(scenario)
+    todo = list(cases(names, every))
     failed = 0
-    with ProcessPoolExecutor(max_workers=options.jobs) as pool:
-        waiting = [pool.submit(batch, todo[start : start + _BATCH], names) for start in range(0, len(todo), _BATCH)]
+    with ProcessPoolExecutor(max_workers=jobs) as pool:
+        starts = range(0, len(todo), _BATCH)
+        waiting = [pool.submit(batch, todo[start : start + _BATCH], names, scenario) for start in starts]
         for each in waiting:
             stories = each.result()
             failed += len(stories)
@@ -157,8 +175,8 @@ def main(arguments: list[str]) -> int:
                 pool.shutdown(cancel_futures=True)
                 break
     kinds = ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())
-    print(f"{len(names)} points: {kinds}")
-    print(f"{len(todo)} runs: {failed} not survived; {time.monotonic() - began:.0f} s")
+    print(f"{scenario}: {len(names)} points: {kinds}")
+    print(f"{scenario}: {len(todo)} runs: {failed} not survived; {time.monotonic() - began:.0f} s", flush=True)
     return 1 if failed else 0
 
 

@@ -153,7 +153,7 @@ class SimSocket:
 
     def accept(self) -> "tuple[SimSocket, tuple[str, int]]":
         """The next connection and where it comes from."""
-        self._system.points.reach("accept")
+        self._system.points.reach("accept" if self.family != socket.AF_UNIX else "accept-beside")
         if self._listener is None or not self._listener.waiting:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         self._system.trouble("accept", self._host)

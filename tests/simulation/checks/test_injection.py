@@ -20,6 +20,26 @@ def test_a_slice_of_all_points_is_survived() -> None:
     assert batch(list(cases(names, SLICE)), names) == []
 
 
+@pytest.mark.shows("SIM-FAULT-001", "SIM-FAULT-003", "SIM-CTRL-002")
+def test_a_slice_of_the_points_of_a_control_plane_is_survived() -> None:
+    names = points("control")
+    assert {"accept-beside", "fdatasync", "rename", "write", "mkdir", "stat"} <= set(names)
+    first = {name: names.index(name) + 1 for name in ("fdatasync", "rename", "accept-beside")}
+    assert batch([Failing(at, error) for at in first.values() for error in _out_of_room()], names, "control") == []
+
+
+def _out_of_room() -> list[OSError]:
+    return [OSError(number, os.strerror(number)) for number in (errno.EMFILE, errno.ENOBUFS)]
+
+
+@pytest.mark.parametrize("scenario", ["tcp", "tls", "proxy"])
+@pytest.mark.shows("SIM-FAULT-001")
+def test_other_roads_have_points_of_their_own(scenario: str) -> None:
+    names = points(scenario)
+    assert len(names) > 250
+    assert batch(list(cases(names, len(names) // 2)), names, scenario) == []
+
+
 @pytest.mark.shows("SIM-FAULT-003")
 def test_a_server_whose_own_address_cannot_be_had_says_so() -> None:
     """It was an exception out of `serve` once."""
