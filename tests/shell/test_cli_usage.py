@@ -27,6 +27,7 @@ from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.control.minting import SKEW_SECONDS
 from tunnel.core.link.messages import Authority, Keep, Rewrite, Value
 from tunnel.core.mux import session
+from tunnel.core.policy.ip import block_text
 from tunnel.core.token.codec import decode_token, token_raw
 from tunnel.core.token.token import EndpointKind
 from tunnel.drive.address import Address
@@ -260,11 +261,15 @@ def test_where_the_api_answers_and_on_which_database(tmp_path: Path) -> None:
     typed = server_of([*filed, "--api", "[::1]:9", "--database", "sqlite:x.db"]).control
     assert typed == ControlChoice(Address("::1", 9), "sqlite:x.db", CONTROL_PROGRAM)
     assert server_of([*filed, "--api", "none"]).control is None
+    believing = server_of([*filed, "--api-trust-proxy", "10.0.0.0/8", "--api-trust-proxy", "::1"]).control
+    assert believing is not None
+    assert [block_text(each) for each in believing.proxies] == ["10.0.0.0/8", "::1/128"]
     in_environment = server_settings(server_command(filed), {"TUNNEL_DATABASE": "postgresql://e/d"})
     assert isinstance(in_environment, Success)
     assert value_of(in_environment).control == ControlChoice(Address("::1", 1), "postgresql://e/d", CONTROL_PROGRAM)
     for flags, seen in (
         (["--api", "7480"], "--api"),
+        (["--api-trust-proxy", "10.0.0.0/33"], "--api-trust-proxy"),
         (["--database", "postgresql://u:hidden@h/d"], "--database"),
         (["--database", "postgres://h/d?sslmode=no&password=hidden"], "--database"),
         (["--database", "mysql://hidden"], "--database"),

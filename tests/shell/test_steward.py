@@ -14,6 +14,7 @@ from typing import Final
 
 import pytest
 
+from tunnel.cli.policies import blocks_among
 from tunnel.drive.address import Address
 from tunnel.observe.events import ControlEnded, ControlReady, Event, EventSink, ServerReady
 from tunnel.server.settings import ControlChoice
@@ -190,7 +191,9 @@ async def test_the_database_is_told_in_the_environment_alone(tmp_path: Path) -> 
 
 
 def test_a_mandate_is_read_back_and_nothing_else_is() -> None:
-    mandate = ControlMandate(Path("/s"), "127.0.0.1:0", "sqlite:x")
+    proxies = blocks_among(("10.0.0.0/8", "::1"))[0]
+    mandate = ControlMandate(Path("/s"), "127.0.0.1:0", "sqlite:x", proxies)
     assert mandate_of(mandate_text(mandate)) == mandate
-    for wrong in ("", "[]", "{}", "3", json.dumps({"state": "x"})):
+    strange = {"state": "/s", "api": "127.0.0.1:0", "database": "", "proxies": ["10.0.0.0/33"]}
+    for wrong in ("", "[]", "{}", "3", json.dumps({"state": "x"}), json.dumps(strange)):
         assert mandate_of(wrong) is None

@@ -20,6 +20,7 @@ from tunnel.core.control.act import BY_SHELL, Act
 from tunnel.core.control.credential import KeyRecord
 from tunnel.core.control.keys import NEW_KEY_BYTES, new_key
 from tunnel.core.control.roles import Role, Scope, scopes_of
+from tunnel.core.policy.ip import Block
 from tunnel.core.token.token import AccountId
 from tunnel.drive.clock import SystemEntropy
 from tunnel.observe.events import Event
@@ -116,7 +117,12 @@ class World:
 
 @asynccontextmanager
 async def api_world(
-    state: Path, *, requests_second: int = 100_000, listens_at: str = "127.0.0.1", opened: Store | None = None
+    state: Path,
+    *,
+    requests_second: int = 100_000,
+    listens_at: str = "127.0.0.1",
+    opened: Store | None = None,
+    proxies: tuple[Block, ...] = (),
 ) -> AsyncIterator[World]:
     """A world with two accounts, ours and theirs, on a new SQLite file, or on a store that is given."""
     store = opened
@@ -128,7 +134,7 @@ async def api_world(
     settings = ControlSettings(state, signing_key=SIGNING_KEY, requests_second=requests_second)
     plane = Plane(store, state, clock, SystemEntropy(), feed, settings, Board(), Heard())
     app = build_app(plane)
-    door = Door(listens_at)
+    door = Door(listens_at, proxies)
     door.turn_to(app)
     transport = ASGITransport(door, client=("127.0.0.1", 40_000))
     try:

@@ -34,6 +34,7 @@ from tunnel.core.control.minting import MintAsked
 from tunnel.core.control.name import LeaseRecord, NameRecord
 from tunnel.core.control.roles import Role, Scope, scopes_of
 from tunnel.core.journal.records import JournalId, UsageNoted
+from tunnel.core.policy.ip import Block
 from tunnel.core.token.token import AccountId, EndpointKind
 from tunnel.drive.clock import SystemClock, SystemEntropy
 from tunnel.observe.events import Event
@@ -280,7 +281,7 @@ def look_busy(plane: Plane) -> None:
 
 
 @contextmanager
-def served(state: Path, settings: DashboardSettings | None = None) -> Iterator[World]:
+def served(state: Path, settings: DashboardSettings | None = None, proxies: tuple[Block, ...] = ()) -> Iterator[World]:
     """The dashboard at a loopback port, in a thread of its own; gone afterwards, whatever happened."""
     ready = threading.Event()
     ending: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -294,7 +295,7 @@ def served(state: Path, settings: DashboardSettings | None = None) -> Iterator[W
             listener = socket.create_server(("127.0.0.1", 0))
             world.loop = asyncio.get_running_loop()
             world.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            door = Door("127.0.0.1")
+            door = Door("127.0.0.1", proxies)
             door.answer_to(settings.host if settings else "")
             door.turn_to(build_app(world.plane, settings or DashboardSettings()))
             worlds.append(world)

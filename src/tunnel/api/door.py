@@ -1,8 +1,9 @@
 """What every request passes before anything of ours looks at it, and every answer on its way out (API-DOOR).
 
-A Host of this machine when we listen for this machine alone (a page of elsewhere could otherwise reach us by a name
-that it points here: DNS rebinding), a whole body of bounded size within a bounded time, a request ID; an answer in
-time, or a 504. No header of CORS is ever sent: pages of other origins read nothing here.
+Who asks, also behind a proxy that is trusted; a Host of this machine when we listen for this machine alone (a page of
+elsewhere could otherwise reach us by a name that it points here: DNS rebinding); a whole body of bounded size within a
+bounded time; a request ID; an answer in time, or a 504. No header of CORS is ever sent: pages of other origins read
+nothing here.
 """
 
 import asyncio
@@ -15,9 +16,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tunnel.api.problems import BODY_TOO_LONG, REQUEST_SLOW, STORE_AWAY, TOO_SLOW, ProblemAnswer
+from tunnel.api.proxied import visitor_of
 from tunnel.core.base.limits import KIB
 from tunnel.core.base.partial import base32_text
 from tunnel.core.base.problem import WRONG_HOST, Problem
+from tunnel.core.policy.ip import Block
 from tunnel.core.relay.answer import wants_page
 from tunnel.drive.clock import SystemEntropy
 
@@ -49,7 +52,8 @@ class Door:
     `/healthz` it answers itself: the process lives. As long as there is no database all else is 503.
     """
 
-    def __init__(self, listens_at: str) -> None:
+    def __init__(self, listens_at: str, proxies: tuple[Block, ...] = ()) -> None:
+        self._proxies: Final = proxies
         self._is_private: Final = is_this_machine(listens_at)
         self._entropy: Final = SystemEntropy()
         self._inner: ASGIApp = _absent
@@ -71,6 +75,7 @@ class Door:
         if scope["type"] != "http":
             return
         request_id = base32_text(self._entropy.random_bytes(_REQUEST_ID_BYTES))
+        self._learn_visitor(scope)
         scope["state"] = {"request_id": request_id}
         out = _Out(send, request_id)
         body = self._host_refusal(scope) or await _whole_body(receive)
@@ -88,6 +93,14 @@ class Door:
             out.limit = None
             if not out.has_begun:
                 await ProblemAnswer(TOO_SLOW, "", request_id)(scope, receive, out.send)
+
+    def _learn_visitor(self, scope: Scope) -> None:
+        """Say who asks and how, for all behind: whom a trusted proxy saw, where it comes from one."""
+        client = scope.get("client")
+        visitor = visitor_of(client[0] if client else "", scope["headers"], self._proxies)
+        if client and visitor.address != client[0]:
+            scope["client"] = (visitor.address, 0)
+        scope["scheme"] = visitor.scheme
 
     def _host_refusal(self, scope: Scope) -> Problem | None:
         if not self._is_private:

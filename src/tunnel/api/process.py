@@ -73,7 +73,7 @@ async def run_control(
 
     `stop` is set when it returns. No socket, task or connection is left then, whether it was asked or cancelled.
     """
-    door = Door(settings.api.host)
+    door = Door(settings.api.host, settings.proxies)
     async with anyio.create_task_group() as group:
         group.start_soon(_listen, settings, door, events, stop)
         ended = await _work(settings, door, events, stop, services)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final, final
 
 from tunnel.api.billing.settings import BillingSettings
+from tunnel.core.policy.ip import Block
 from tunnel.drive.address import Address
 
 DEFAULT_API: Final = Address("127.0.0.1", 7480)
@@ -25,5 +26,7 @@ class ControlSettings:
     database: str = field(default="", repr=False)
     signing_key: bytes = field(default=b"", repr=False)
     billing: BillingSettings | None = None
+    proxies: tuple[Block, ...] = ()
+    """Addresses of proxies that are believed when they say who a visitor is."""
     requests_second: int = 50
     """What one API key may ask for; four seconds' worth at once."""

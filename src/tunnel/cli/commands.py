@@ -52,6 +52,7 @@ class ServerCommand:
     api: str | None = None
     database: str | None = field(default=None, repr=False)
     redirect_http: bool = False
+    api_trust_proxy: tuple[str, ...] = ()
 
 
 @final
@@ -64,6 +65,7 @@ class ControlCommand:
     database: str | None = field(repr=False)
     config: str | None
     output: Output
+    api_trust_proxy: tuple[str, ...] = ()
 
 
 @final

@@ -81,6 +81,7 @@ class ServerTable:
     workers: int | None = None
     api: ApiPlace | None = None
     database: str | None = field(default=None, repr=False)
+    api_proxy_from: tuple[Block, ...] | None = None
 
 
 @final
@@ -212,6 +213,7 @@ class _Reading:
             workers=self._values.whole(table, ("server", "workers"), 1, WORKERS_MAX),
             api=self._values.checked(table, ("server", "api"), api_of),
             database=self._values.checked(table, ("server", "database"), database_of),
+            api_proxy_from=self._values.blocks(table, ("server", "api_proxy_from")),
         )
 
     def _certificates(self, top: Table) -> tuple[CertificateFiles, ...]:

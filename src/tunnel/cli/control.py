@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Final, NoReturn, final
 
 import anyio
@@ -25,7 +25,6 @@ from tunnel.cli.report import conclude, refuse, say
 from tunnel.cli.running import run_on_screen, run_until_signal
 from tunnel.cli.settings import control_settings
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
-from tunnel.drive.address import Address
 from tunnel.observe.escapes import escape_stories, handler_escapes_total
 from tunnel.observe.events import Event, EventSink, Warned
 from tunnel.observe.wire import line_of_event
@@ -47,8 +46,11 @@ def run_by_hand(command: ControlCommand, environment: Mapping[str, str]) -> Exit
     if not isinstance(asked, Success):
         return refuse(error_of(asked))
     state, choice = value_of(asked)
+    settings = ControlSettings(state, choice.api, choice.database, proxies=choice.proxies)
     return run_on_screen(
-        lambda screen, stop: _control(state, choice.api, choice.database, screen, stop), command.output, environment
+        lambda screen, stop: _control(settings, screen, stop),
+        command.output,
+        environment,
     )
 
 
@@ -67,7 +69,8 @@ def _run_as_child(environment: Mapping[str, str]) -> ExitCode:
         async with anyio.create_task_group() as group:
             group.start_soon(events.beat)
             group.start_soon(_end_with_input, stop)
-            ended = await _control(told.state, address, told.database, events, stop)
+            asked = ControlSettings(told.state, address, told.database, proxies=told.proxies)
+            ended = await _control(asked, events, stop)
             group.cancel_scope.cancel()
         return ended
 
@@ -81,17 +84,16 @@ def _run_as_child(environment: Mapping[str, str]) -> ExitCode:
     return conclude(ended)
 
 
-async def _control(
-    state: Path, api: Address, database: str, events: EventSink, stop: asyncio.Event
-) -> Outcome[None, ServerEnd]:
-    key = signing_key(state)
+async def _control(settings: ControlSettings, events: EventSink, stop: asyncio.Event) -> Outcome[None, ServerEnd]:
+    key = signing_key(settings.state)
     if not isinstance(key, Success):
-        return Failure(StateUnusable(str(state), describe(error_of(key))))
+        return Failure(StateUnusable(str(settings.state), describe(error_of(key))))
     billing = billing_settings(os.environ)
     if not isinstance(billing, Success):
         events.emit(Warned(f"nothing is billed: {error_of(billing)}"))
     asked = value_of(billing) if isinstance(billing, Success) else None
-    ended = await run_control(ControlSettings(state, api, database, value_of(key).private, asked), events, stop)
+    whole = replace(settings, signing_key=value_of(key).private, billing=asked)
+    ended = await run_control(whole, events, stop)
     return ended if isinstance(ended, Success) else Failure(_end_of(error_of(ended)))
 
 

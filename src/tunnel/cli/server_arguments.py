@@ -23,6 +23,9 @@ _TRUST_PROXY: Final = (
     "connections from such addresses begin with a PROXY protocol header, which says who the visitor is (repeatable)"
 )
 _API: Final = "where API and dashboard answer (default 127.0.0.1:7480); none: there are none, and no database"
+_API_TRUST_PROXY: Final = (
+    "proxies in front of the API that say who asks, by X-Forwarded-For or Forwarded (an address or block; repeatable)"
+)
 _DEMO_API: Final = "where dashboard and API answer (default 127.0.0.1:7480, or the next free port)"
 _REDIRECT: Final = "send visitors who come without TLS to the https address (308); needs --cert and --key"
 
@@ -39,6 +42,7 @@ class ServerTyped(OutputTyped):
     key: list[str] | None = None
     config: str | None = None
     trust_proxy: list[str] | None = None
+    api_trust_proxy: list[str] | None = None
     redirect_http: bool = False
     tcp_ports: str | None = None
     workers: str | None = None
@@ -65,10 +69,11 @@ def operator_command_of(typed: ServerTyped, verb: str, said: Sequence[str]) -> O
             upstreams = tuple(typed.trust_proxy or ())
             return ServerCommand(
                 *places, *certificates, *files, output, typed.workers, tuple(said), upstreams, typed.api,
-                typed.database, redirect_http=typed.redirect_http,
+                typed.database, redirect_http=typed.redirect_http, api_trust_proxy=tuple(typed.api_trust_proxy or ()),
             )  # fmt: skip
         case "control":
-            return ControlCommand(typed.state, typed.api, typed.database, typed.config, output)
+            proxies = tuple(typed.api_trust_proxy or ())
+            return ControlCommand(typed.state, typed.api, typed.database, typed.config, output, proxies)
         case "reload":
             return ReloadCommand(typed.state, typed.config)
         case "install" | "uninstall" | "status":
@@ -141,3 +146,4 @@ def add_service(parser: ArgumentParser, verb: str) -> None:
 def _add_control_flags(parser: ArgumentParser) -> None:
     parser.add_argument("--api", metavar="HOST:PORT|none", help=_API)
     parser.add_argument("--database", metavar="URL", help=DATABASE)
+    parser.add_argument("--api-trust-proxy", metavar="BLOCK", action="append", help=_API_TRUST_PROXY)

@@ -83,7 +83,7 @@ def server_settings(
     redirects = command.redirect_http or table.redirect_http
     if redirects and not certificates:
         gathering.problems.append(OnlyTogether("--redirect-http", "--cert and --key"))
-    control = gathering.control(command.api, command.database, environment, table)
+    control = gathering.control(command, environment, table)
     if gathering.problems or domain is None or public is None or agents is None or state is None:
         return Failure(tuple(gathering.problems))
     is_shown = not command.output.is_quiet
@@ -114,7 +114,7 @@ def control_settings(
     gathering = _Gathering()
     table = gathering.config(command.config).server
     state = gathering.needed("state directory", [("--state", command.state)], _path_of, table.state)
-    choice = gathering.control(command.api, command.database, environment, table)
+    choice = gathering.control(command, environment, table)
     if choice is None and not gathering.problems:
         gathering.problems.append(BadArgument("--api", NO_API, "an address; `tunnel control` is the API"))
     if gathering.problems or state is None or choice is None:
@@ -235,15 +235,18 @@ class _Gathering:
         return (*own, *config.certificates)
 
     def control(
-        self, api: str | None, database: str | None, environment: Mapping[str, str], table: ServerTable
+        self, command: ServerCommand | ControlCommand, environment: Mapping[str, str], table: ServerTable
     ) -> ControlChoice | None:
         """The control process that is wanted; None when there shall be none."""
-        place = self.optional([("--api", api)], api_of, table.api) or ApiPlace(DEFAULT_API)
-        asked = database_asked(database, environment, table.database)
+        place = self.optional([("--api", command.api)], api_of, table.api) or ApiPlace(DEFAULT_API)
+        asked = database_asked(command.database, environment, table.database)
         if not isinstance(asked, Success):
             self.problems.append(error_of(asked))
             return None
-        return None if place.address is None else ControlChoice(place.address, value_of(asked), CONTROL_PROGRAM)
+        proxies = self.blocks("--api-trust-proxy", command.api_trust_proxy, table.api_proxy_from)
+        if place.address is None:
+            return None
+        return ControlChoice(place.address, value_of(asked), CONTROL_PROGRAM, proxies=proxies)
 
     def blocks(self, source: str, givens: tuple[str, ...], configured: tuple[Block, ...] | None) -> tuple[Block, ...]:
         """The blocks that a repeated flag names, or those of the file."""

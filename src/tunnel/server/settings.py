@@ -36,13 +36,15 @@ NO_PORTS: Final = PortRange(1, 0)
 class ControlChoice:
     """A control process beside the server: where it listens, its database ("": SQLite in the state directory).
 
-    `command` starts it; one that says nothing for `silence_seconds_max` hangs, and is ended.
+    `command` starts it; one that says nothing for `silence_seconds_max` hangs, and is ended. `proxies` are those that
+    are believed when they say who its visitors are.
     """
 
     api: Address
     database: str = field(default="", repr=False)
     command: tuple[str, ...] = ()
     silence_seconds_max: float = 60.0
+    proxies: tuple[Block, ...] = ()
 
 
 @final

@@ -17,6 +17,8 @@ from typing import Final, TypeVar, final
 
 import anyio
 
+from tunnel.core.base.outcome import Success, value_of
+from tunnel.core.policy.ip import Block, block_of, block_text
 from tunnel.observe.events import ControlEnded, Event, EventSink, ServerReady
 from tunnel.observe.wire import event_of_line
 from tunnel.server.process import child_environment
@@ -46,18 +48,23 @@ class ControlMandate:
     state: Path
     api: str
     database: str
+    proxies: tuple[Block, ...] = ()
 
 
 def mandate_text(mandate: ControlMandate) -> str:
     """The mandate as a control process finds it in its environment."""
-    return json.dumps({"state": str(mandate.state), "api": mandate.api, "database": mandate.database})
+    told = {"state": str(mandate.state), "api": mandate.api, "database": mandate.database}
+    return json.dumps({**told, "proxies": [block_text(each) for each in mandate.proxies]})
 
 
 def mandate_of(text: str) -> ControlMandate | None:
     """The mandate that a server wrote; None when it is none."""
     try:
         told = json.loads(text)
-        return ControlMandate(Path(told["state"]), str(told["api"]), str(told["database"]))
+        proxies = tuple(block_of(str(each)) for each in told["proxies"])
+        blocks = tuple(value_of(each) for each in proxies if isinstance(each, Success))
+        mandate = ControlMandate(Path(told["state"]), str(told["api"]), str(told["database"]), blocks)
+        return mandate if len(blocks) == len(proxies) else None
     except (ValueError, TypeError, KeyError):
         return None
 
@@ -86,7 +93,7 @@ class Steward:
 
     def __init__(self, choice: ControlChoice, state: Path, events: EventSink) -> None:
         self._choice: Final = choice
-        self._mandate: Final = ControlMandate(state, str(choice.api), choice.database)
+        self._mandate: Final = ControlMandate(state, str(choice.api), choice.database, choice.proxies)
         self._events: Final = events
         self._serves: Final = asyncio.Event()
         self._words: Final[deque[str]] = deque(maxlen=_WORDS_MAX)

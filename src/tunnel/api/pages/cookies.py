@@ -39,12 +39,12 @@ class Origin:
         return f"{self.scheme}://{self.authority}"
 
 
-def origin_of(url: str, host: str) -> Origin:
-    """The configured URL's origin; without one, plain http at the host that was asked for."""
+def origin_of(url: str, host: str, scheme: str = "http") -> Origin:
+    """The configured URL's origin; without one, the host that was asked for, by `scheme`."""
     parts = urlsplit(url)
     if parts.scheme in {"http", "https"} and parts.netloc:
         return Origin(parts.scheme, parts.netloc.lower())
-    return Origin("http", host.lower())
+    return Origin(scheme, host.lower())
 
 
 def cookie_name(name: str, origin: Origin) -> str:

@@ -92,7 +92,7 @@ def route_of(desk: Desk, door: Door) -> Route:
 
 def origin_here(desk: Desk, request: Request) -> Origin:
     """Where the browser thinks it is."""
-    return origin_of(desk.url, request.headers.get("host", ""))
+    return origin_of(desk.url, request.headers.get("host", ""), request.url.scheme)
 
 
 async def viewer_now(desk: Desk, request: Request, *, is_used: bool) -> Outcome[Viewer | None, Trouble]:
