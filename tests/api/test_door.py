@@ -1,16 +1,21 @@
 """What every request passes and every answer carries: hosts, sizes, times, request IDs, no CORS; and health."""
 
 import asyncio
+import contextlib
 import json
+import socket
 from pathlib import Path
 
+import anyio
 import pytest
 from httpx import ASGITransport, AsyncClient
 from starlette.types import Message, Receive, Scope, Send
 from tests.support.api_world import BASE, OURS, World, api_world
 
 from tunnel.api import door as door_module
+from tunnel.api import listening
 from tunnel.api.door import BODY_BYTES_MAX, Door, is_this_machine
+from tunnel.api.listening import serve_application
 
 pytestmark = pytest.mark.anyio
 
@@ -171,3 +176,58 @@ def test_what_can_be_nobody_but_this_machine() -> None:
     assert is_this_machine("a.localhost")
     assert not is_this_machine("0.0.0.0")  # noqa: S104 - that is everybody
     assert not is_this_machine("example.com")
+
+
+@pytest.mark.shows("API-DOOR-005")
+async def test_a_head_that_drips_in_is_not_waited_for_and_holds_up_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drip ends by the server's close and by nothing else; a connection that asked in time outlives it."""
+    monkeypatch.setattr(listening, "HEAD_SECONDS_MAX", 0.3)
+    listener, stop = socket.create_server(("127.0.0.1", 0)), asyncio.Event()
+    port = listener.getsockname()[1]
+    whole = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    async with anyio.create_task_group() as group:
+        group.start_soon(serve_application, world.door, [listener], stop)
+        steady, asked = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            async with asyncio.timeout(60):
+                for begun in (b"", whole):
+                    asked.write(whole)
+                    assert await answered(steady) == b"HTTP/1.1 200 OK"
+                    dripping, drip = await asyncio.open_connection("127.0.0.1", port)
+                    drip.write(begun)
+                    if begun == whole:
+                        assert await answered(dripping) == b"HTTP/1.1 200 OK"
+                    assert await dripped(dripping, drip) == b""
+                silent, quiet = await asyncio.open_connection("127.0.0.1", port)
+                assert await silent.read() == b""
+                asked.write(whole)
+                assert await answered(steady) == b"HTTP/1.1 200 OK"
+                quiet.close()
+        finally:
+            asked.close()
+            stop.set()
+
+
+async def answered(reader: asyncio.StreamReader) -> bytes:
+    """The first line of an answer of `/healthz`, which has been read whole."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    await reader.readuntil(b"}")
+    return head.partition(b"\r\n")[0]
+
+
+async def dripped(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """What comes back while a head drips in that never ends, until the server closes."""
+    ended = asyncio.create_task(reader.read())
+    writer.write(b"GET / HTTP/1.1\r\nX-Slow: ")
+    while not ended.done():
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"a")
+            await writer.drain()
+        await asyncio.wait({ended}, timeout=0.02)
+    writer.close()
+    try:
+        return ended.result()
+    except ConnectionError:
+        return b""
