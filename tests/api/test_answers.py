@@ -115,6 +115,33 @@ async def test_a_token_is_minted_shown_once_explained_and_revoked(world: World) 
         assert wrong == "" or wrong not in answer.text
 
 
+@pytest.mark.shows("TOKEN-MINT-005")
+async def test_a_token_that_is_not_valid_yet_is_revoked_and_one_that_is_over_is_not(world: World) -> None:
+    key = await world.key(OURS)
+    made = [await world.ask("POST", f"{MINE}/tokens", key, {"pattern": "app", "ttl_seconds": 60}) for _ in range(2)]
+    early, late = (each.json()["secret"] for each in made)
+    world.clock.seconds = -10_000.0
+    revoked = await world.ask("POST", f"{MINE}/revocations", key, {"secret": early})
+    assert (revoked.status_code, revoked.json()) == (200, {"token": made[0].json()["token"]["token"]})
+    world.clock.seconds = 10_000.0
+    assert (await world.ask("POST", f"{MINE}/revocations", key, {"secret": late})).status_code == 422
+
+
+@pytest.mark.shows("API-LIVE-001")
+async def test_an_operator_sees_the_sessions_and_endpoints_of_every_account(world: World) -> None:
+    whose = ((1, OURS), (2, THEIRS))
+    rows = [{"session": number, "account": each.hex(), "name": f"n{number}"} for number, each in whose]
+    world.feed.answers.update({"sessions": {"items": rows}, "endpoints": {"items": rows}})
+    operator, reader = await world.key(None), await world.key(None, scopes=frozenset({Scope.SESSION_READ}))
+    for path in ("/sessions", "/endpoints"):
+        for key in (operator, reader):
+            told = (await world.ask("GET", path, key)).json()["items"]
+            assert [(each["session"], each["account"]) for each in told] == [(1, OURS.hex()), (2, THEIRS.hex())]
+        assert (await world.ask("GET", path, await world.key(OURS))).status_code == 403
+        world.feed.answers.pop(path[1:])
+        assert (await world.ask("GET", path, operator)).status_code == 503
+
+
 async def test_what_may_not_be_minted_is_said(world: World) -> None:
     ours, theirs = await world.key(OURS), await world.key(THEIRS)
     await world.ask("PUT", f"/accounts/{THEIRS.hex()}/names/web", theirs, {"note": "shop"})

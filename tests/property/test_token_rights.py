@@ -47,7 +47,7 @@ from tunnel.core.token.token import (
     Token,
     TokenId,
 )
-from tunnel.core.token.verify import verify_token
+from tunnel.core.token.verify import verify_to_revoke, verify_token
 
 PRIVATE_KEY: Final = bytes(range(32))
 PUBLIC_KEY: Final = public_key_of(PRIVATE_KEY) or b""
@@ -207,6 +207,15 @@ def test_a_token_is_believed_from_not_before_until_expiry(now: int, error: Token
 
 
 @pytest.mark.shows("TOKEN-VERIFY-001")
+def test_what_is_to_be_void_need_not_be_valid_yet_but_signed_and_not_over() -> None:
+    early, late = UnixSeconds(0), UnixSeconds(TOKEN.expiry)
+    assert isinstance(verify_token(RAW, KEYS, early), Failure)
+    assert verify_to_revoke(RAW, KEYS, early) == verify_to_revoke(RAW, KEYS, NOW) == verify_token(RAW, KEYS, NOW)
+    assert verify_to_revoke(RAW, KEYS, late) == Failure(Expired(TOKEN.expiry, late))
+    assert verify_to_revoke(RAW, {}, early) == Failure(UnknownKey(KEY_ID))
+    assert verify_to_revoke(RAW[:-1], KEYS, early) == Failure(TokenMalformed(TokenPart.LENGTH, 800))
+
+
 def test_the_errors_are_told_apart_in_their_order() -> None:
     other_key = bytes(32)
     late = UnixSeconds(TOKEN.expiry)

@@ -21,7 +21,7 @@ from tunnel.core.token.explain import explain_raw
 from tunnel.core.token.narrow import Narrowing, narrow_token
 from tunnel.core.token.rights import pattern_of
 from tunnel.core.token.token import ENDPOINT_KINDS, EndpointKind, NamePattern, Token, TokenId
-from tunnel.core.token.verify import verify_token
+from tunnel.core.token.verify import verify_to_revoke
 from tunnel.store.errors import (
     AlreadyExists,
     Conflict,
@@ -272,7 +272,7 @@ async def revoke_pasted(desk: Desk, visit: Visit) -> Answer:
         return NOT_FOUND
     # What is not signed can say of any token's ID that it is of this account.
     public = public_key_of(desk.plane.settings.signing_key) or b""
-    verified = verify_token(raw, {key_id_of(public): public}, visit.now)
+    verified = verify_to_revoke(raw, {key_id_of(public): public}, visit.now)
     if not isinstance(verified, Success):
         return _wrong_token(describe_token(error_of(verified)))
     revoked = await revoke(desk.plane.store, token, visit.act, visit.now)

@@ -95,10 +95,28 @@ async def list_sessions(call: ThisCall, account: AccountInPath) -> SessionList |
     return SessionList(items=[_session_out(each) for each in value_of(told)])
 
 
+@noun.reads("/sessions", Scope.SESSION_READ, SessionList)
+async def list_all_sessions(call: ThisCall) -> SessionList | ProblemAnswer:
+    """List the live sessions of every account; for operators."""
+    told = await live_sessions(call.plane.feed)
+    if not isinstance(told, Success):
+        return call.problem(SERVER_AWAY)
+    return SessionList(items=[_session_out(each) for each in value_of(told)])
+
+
 @noun.reads("/accounts/{account}/endpoints", Scope.SESSION_READ, EndpointList)
 async def list_endpoints(call: ThisCall, account: AccountInPath) -> EndpointList | ProblemAnswer:
     """List the live endpoints of an account."""
     told = await live_endpoints(call.plane.feed, account=account)
+    if not isinstance(told, Success):
+        return call.problem(SERVER_AWAY)
+    return EndpointList(items=[_endpoint_out(each) for each in value_of(told)])
+
+
+@noun.reads("/endpoints", Scope.SESSION_READ, EndpointList)
+async def list_all_endpoints(call: ThisCall) -> EndpointList | ProblemAnswer:
+    """List the live endpoints of every account; for operators."""
+    told = await live_endpoints(call.plane.feed)
     if not isinstance(told, Success):
         return call.problem(SERVER_AWAY)
     return EndpointList(items=[_endpoint_out(each) for each in value_of(told)])

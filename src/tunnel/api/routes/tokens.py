@@ -32,7 +32,7 @@ from tunnel.core.token.codec import key_id_of, token_raw
 from tunnel.core.token.explain import describe as describe_token
 from tunnel.core.token.explain import explain_raw
 from tunnel.core.token.token import ENDPOINT_KINDS, LIMIT_MAX, EndpointKind, TokenId
-from tunnel.core.token.verify import verify_token
+from tunnel.core.token.verify import verify_to_revoke
 from tunnel.store import minting
 from tunnel.store.errors import AlreadyExists, Conflict, NotFound, QuotaExceeded, StoreUnavailable, Unstorable
 
@@ -174,7 +174,7 @@ async def revoke_shown_token(call: ThisCall, account: AccountInPath, asked: Toke
     if not isinstance(raw, Success):
         return call.wrong("body.secret", describe_token(error_of(raw)))
     public = public_key_of(call.plane.settings.signing_key) or b""
-    verified = verify_token(value_of(raw), {key_id_of(public): public}, call.now)
+    verified = verify_to_revoke(value_of(raw), {key_id_of(public): public}, call.now)
     if not isinstance(verified, Success):
         return call.wrong("body.secret", describe_token(error_of(verified)))
     token = value_of(verified)

@@ -48,6 +48,15 @@ def verify_token(raw: bytes, keys: Mapping[bytes, bytes], now: UnixSeconds) -> O
     return decoded if late is None else Failure(late)
 
 
+def verify_to_revoke(raw: bytes, keys: Mapping[bytes, bytes], now: UnixSeconds) -> Outcome[Token, TokenError]:
+    """The same of a token that is to be void: one that is not valid yet is judged as of the moment when it will be."""
+    decoded = decode_token(raw)
+    if not isinstance(decoded, Success):
+        return decoded
+    begins = value_of(decoded).not_before
+    return verify_token(raw, keys, max(now, begins))
+
+
 def _broken_step(raw: bytes, steps: int) -> int:
     """The first step that was not signed by the key before it, counted from 1; 0 when all is right.
 
