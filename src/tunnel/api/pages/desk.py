@@ -5,6 +5,7 @@ from typing import Final, final
 
 from tunnel.api.pages.oidc import OidcClient
 from tunnel.api.plane import Plane
+from tunnel.api.rates import Rates
 from tunnel.core.base.ids import Instant
 
 TRIES_MINUTE_MAX: Final = 20
@@ -43,3 +44,4 @@ class Desk:
     url: str
     oidc: OidcClient | None
     tries: Tries
+    rates: Rates

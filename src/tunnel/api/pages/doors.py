@@ -82,12 +82,21 @@ def route_of(desk: Desk, door: Door) -> Route:
         person = value_of(viewer)
         if person is None:
             return to_sign_in(request)
+        wait = desk.rates.wait(person.cookie_hash.hex(), desk.plane.clock.now())
+        if wait:
+            return trouble_page(too_often(wait), person)
         visit = await visit_of(desk, door, request, person)
         if not isinstance(visit, Success):
             return trouble_page(error_of(visit), person)
         return _answered(await door.handler(desk, value_of(visit)), value_of(visit), request)
 
     return Route(door.path, enter, methods=[door.method], include_in_schema=False)
+
+
+def too_often(seconds: int) -> Trouble:
+    """One browser session asks for more than people can look at."""
+    advice = "Nothing was changed by this request. The page comes again by itself."
+    return Trouble(429, "rate-limited", "Too many requests", advice, seconds)
 
 
 def origin_here(desk: Desk, request: Request) -> Origin:

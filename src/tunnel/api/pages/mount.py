@@ -16,6 +16,7 @@ from tunnel.api.pages.settings import DashboardSettings
 from tunnel.api.pages.sign_in import sign_in_routes
 from tunnel.api.pages.visit import NOT_FOUND
 from tunnel.api.plane import Plane
+from tunnel.api.rates import Rates
 from tunnel.core.control.roles import Scope
 
 _FILES: Final = {
@@ -73,7 +74,7 @@ NO_SETTINGS: Final = DashboardSettings()
 def desk_of(plane: Plane, settings: DashboardSettings) -> Desk:
     """A dashboard over one plane."""
     oidc = OidcClient(settings.oidc) if settings.oidc is not None else None
-    return Desk(plane, settings.url, oidc, Tries())
+    return Desk(plane, settings.url, oidc, Tries(), Rates(plane.settings.requests_second))
 
 
 def page_routes(desk: Desk) -> list[BaseRoute]:
