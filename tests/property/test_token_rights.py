@@ -206,7 +206,7 @@ def test_a_token_is_believed_from_not_before_until_expiry(now: int, error: Token
     assert verify_token(RAW, KEYS, UnixSeconds(now)) == expected
 
 
-@pytest.mark.shows("TOKEN-VERIFY-001")
+@pytest.mark.shows("TOKEN-MINT-005")
 def test_what_is_to_be_void_need_not_be_valid_yet_but_signed_and_not_over() -> None:
     early, late = UnixSeconds(0), UnixSeconds(TOKEN.expiry)
     assert isinstance(verify_token(RAW, KEYS, early), Failure)
@@ -216,6 +216,7 @@ def test_what_is_to_be_void_need_not_be_valid_yet_but_signed_and_not_over() -> N
     assert verify_to_revoke(RAW[:-1], KEYS, early) == Failure(TokenMalformed(TokenPart.LENGTH, 800))
 
 
+@pytest.mark.shows("TOKEN-VERIFY-001")
 def test_the_errors_are_told_apart_in_their_order() -> None:
     other_key = bytes(32)
     late = UnixSeconds(TOKEN.expiry)

@@ -67,7 +67,7 @@ def test_the_default_account_is_made_on_first_use_and_no_other(shell: Shell) -> 
     code, _, err = shell("token", "mint", "--name", "demo", "--account", "onwer")
     assert code == ExitCode.USAGE
     assert "there is no account 'onwer'; make it with `tunnel account create`" in err
-    accounts = json.loads(done(shell("account", "list", "--json")))
+    accounts = json.loads(done(shell("account", "list", "--output", "json")))
     assert [account["name"] for account in accounts["accounts"]] == ["owner"]
 
 
@@ -125,7 +125,7 @@ def test_people_are_added_listed_and_removed(shell: Shell) -> None:
     done(shell("account", "create", "ann"))
     assert done(shell("member", "list", "owner")) == "no members\n"
     done(shell("member", "add", "owner", ANN))
-    listed = json.loads(done(shell("member", "list", "owner", "--json")))
+    listed = json.loads(done(shell("member", "list", "owner", "--output", "json")))
     assert [(each["identity"], each["role"]) for each in listed["members"]] == [(ANN, "developer")]
     assert done(shell("member", "remove", "owner", ANN)) == "removed\n"
     assert shell("member", "remove", "owner", ANN)[0] == ExitCode.USAGE
@@ -161,10 +161,10 @@ def test_a_key_is_shown_once(shell: Shell, tmp_path: Path) -> None:
     assert (code, printed) == (ExitCode.OK, "")
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert out.read_text().strip() not in aside
-    listed = done(shell("key", "list")) + done(shell("key", "list", "--json"))
+    listed = done(shell("key", "list")) + done(shell("key", "list", "--output", "json"))
     for secret in (text, out.read_text().strip()):
         assert secret.strip()[-40:] not in listed
-    keys = json.loads(done(shell("key", "list", "--json")))["keys"]
+    keys = json.loads(done(shell("key", "list", "--output", "json")))["keys"]
     assert {(each["role"], each["account"] is None, each["expires"] is None) for each in keys} == {
         ("owner", True, True),
         ("auditor", False, False),
@@ -181,12 +181,12 @@ def test_tokens_are_listed_without_their_text(shell: Shell, tmp_path: Path) -> N
     done(shell("account", "create", "ann"))
     assert done(shell("token", "list")) == "no tokens\n"
     done(shell("token", "mint", "--name", "demo", "--out", str(out), "--label", "a laptop of somebody's in Basel"))
-    text = json.loads(done(shell("token", "mint", "--name", "*", "--json")))["text"]
+    text = json.loads(done(shell("token", "mint", "--name", "*", "--output", "json")))["text"]
     token = held(out)
     head, *rows = done(shell("token", "list")).splitlines()
     assert head.split() == ["TOKEN", "ACCOUNT", "NAMES", "STATE", "LEFT", "LABEL"]
     assert any(token.token_id.hex() in row for row in rows)
-    listed = json.loads(done(shell("token", "list", "--json", "--account", "owner")))["tokens"]
+    listed = json.loads(done(shell("token", "list", "--output", "json", "--account", "owner")))["tokens"]
     assert {each["pattern"] for each in listed} == {"demo", "*"}
     shown = done(shell("token", "show", token.token_id.hex()))
     assert "a laptop of somebody's in Basel" in shown
@@ -205,7 +205,7 @@ def test_a_token_is_revoked_by_its_id_or_by_its_file(shell: Shell, tmp_path: Pat
     assert f"token {held(weaker).token_id.hex()} is revoked" in told
     states = {
         each["token"]: each["revoked"] is not None
-        for each in json.loads(done(shell("token", "list", "--json")))["tokens"]
+        for each in json.loads(done(shell("token", "list", "--output", "json")))["tokens"]
     }
     assert states == {held(one).token_id.hex(): True, held(two).token_id.hex(): False}
     assert "not minted here" in done(shell("token", "show", "--token-file", str(weaker)))
@@ -313,7 +313,7 @@ def test_what_is_listed_fits_eighty_columns(shell: Shell) -> None:
 def test_plans_are_set_and_an_account_becomes_a_customer(shell: Shell) -> None:
     done(shell("plan", "set", "pro", "--requests-month", "1000", "--bytes-month", "5000"))
     done(shell("plan", "set", "pro", "--requests-month", "2000"))
-    plans = json.loads(done(shell("plan", "list", "--json")))["plans"]
+    plans = json.loads(done(shell("plan", "list", "--output", "json")))["plans"]
     assert {plan["plan"]: (plan["requests_month"], plan["bytes_month"]) for plan in plans} == {
         "free": (0, 0),
         "pro": (2000, 5000),
@@ -322,7 +322,7 @@ def test_plans_are_set_and_an_account_becomes_a_customer(shell: Shell) -> None:
     done(shell("account", "create", "ada"))
     assert "no customers" in done(shell("billing", "list"))
     done(shell("billing", "link", "ada", "--customer", "cus_1"))
-    assert json.loads(done(shell("billing", "list", "--json")))["customers"][0]["customer"] == "cus_1"
+    assert json.loads(done(shell("billing", "list", "--output", "json")))["customers"][0]["customer"] == "cus_1"
     for wrong in (("--customer", "1"), ("--customer", "cus_1"), ("--email", ANN)):
         code, _, err = shell("billing", "link", "ada", *wrong)
         assert code == ExitCode.USAGE

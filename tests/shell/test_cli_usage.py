@@ -22,7 +22,7 @@ from tunnel.cli.config import read_config
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.main import run
 from tunnel.cli.problems import describe
-from tunnel.cli.settings import CONTROL_PROGRAM, agent_settings, server_settings
+from tunnel.cli.settings import CONTROL_PROGRAM, agent_settings, output_of_agent, output_of_server, server_settings
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.core.control.minting import SKEW_SECONDS
 from tunnel.core.link.messages import Authority, Keep, Rewrite, Value
@@ -98,17 +98,25 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("http", "TARGET --name --subdomain --server --token-file --ca --host-header --keylog --output"),
         ("control", "--state --api --database --config --output"),
         ("http", "--links --pool --health-path --health-interval"),
-        ("token mint", "--state --database --name --ttl --account --kind --label --sealed --out --json"),
+        ("token mint", "--state --database --name --ttl --account --kind --label --sealed --out --output"),
         ("token narrow", "--token-file --out --name --kind --ttl --starts-in --names --streams --sessions --sealed"),
         ("token revoke", "--state --database --token-file"),
-        ("account create", "--state --database --ttl-default --ttl-max --plan --json"),
+        ("account create", "--state --database --ttl-default --ttl-max --plan --output"),
         ("member add", "ACCOUNT IDENTITY --role"),
         ("key mint", "--account --role --scope --label --ttl --out"),
         ("name reserve", "NAME --account --note"),
         ("token explain", "[F]"),
         ("config check", "FILE"),
         ("version", ""),
-        ("", "demo server http token account member key name config version"),
+        ("who-holds", "NAME --state --database --output"),
+        ("sessions", "--kick --drain --reason --state --output"),
+        ("plan set", "--names --endpoints --requests-month --bytes-month --requests-second"),
+        ("billing link", "--state --database"),
+        ("migrate", "--state --database --check"),
+        ("audit export", "--from --to --out"),
+        ("audit verify", "FILE"),
+        ("", "demo server control reload service http tcp tls token account member key name plan billing"),
+        ("", "who-holds sessions migrate audit config version"),
     ],
 )
 def test_help_names_every_flag_and_exit_code(command: str, flags: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +126,21 @@ def test_help_names_every_flag_and_exit_code(command: str, flags: str, capsys: p
         assert flag in told
     for code in ExitCode:
         assert f"\n  {code.value:<4} " in told
+
+
+@pytest.mark.shows("OBS-LOG-001", "OPS-CLI-004")
+def test_how_a_log_is_written_is_told_by_flag_over_file(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('version = 1\n[server]\nlog_format = "json"\n[agent]\nlog_format = "console"\n')
+    file = ["--config", str(tmp_path / "c.toml")]
+    server, agent = server_command(file), read_arguments(["http", "3000", *file])
+    assert isinstance(agent, HttpCommand)
+    assert (output_of_server(server).log_format, output_of_agent(agent).log_format) == ("json", "console")
+    assert output_of_server(server_command([*file, "--log-format", "console"])).log_format == "console"
+    assert output_of_server(server_command([])).log_format is None
+    (tmp_path / "c.toml").write_text('version = 1\n[server]\nlog_format = "xml"\n')
+    wrong = server_settings(server_command([*SERVER_ARGUMENTS[1:], *file]), {})
+    assert isinstance(wrong, Failure)
+    assert "`json` or `console`" in "; ".join(describe(each) for each in error_of(wrong))
 
 
 @pytest.mark.shows("OPS-CLI-002")

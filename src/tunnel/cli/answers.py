@@ -25,7 +25,7 @@ NEVER: Final = "-"
 @final
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Done. `lines` go to standard output, and `aside` to standard error; with --json `data` instead of `lines`."""
+    """Done. `lines` go to standard output, and `aside` to standard error; with `--output json` `data` instead."""
 
     lines: tuple[str, ...]
     data: Json

@@ -20,7 +20,17 @@ from pathlib import Path
 from typing import Final, final
 
 from tunnel.cli.config_values import Table, Values, kind_of, limit_of, number_text
-from tunnel.cli.places import WORKERS_MAX, ApiPlace, api_of, database_of, domain_of, listener_of, peer_of, ports_of
+from tunnel.cli.places import (
+    WORKERS_MAX,
+    ApiPlace,
+    api_of,
+    database_of,
+    domain_of,
+    listener_of,
+    log_format_of,
+    peer_of,
+    ports_of,
+)
 from tunnel.cli.policies import (
     RatesAsked,
     bandwidth_of,
@@ -82,6 +92,7 @@ class ServerTable:
     api: ApiPlace | None = None
     database: str | None = field(default=None, repr=False)
     api_proxy_from: tuple[Block, ...] | None = None
+    log_format: str | None = None
 
 
 @final
@@ -109,6 +120,7 @@ class AgentTable:
     health_path: str | None = None
     health_interval: float | None = None
     ttl: int | None = None
+    log_format: str | None = None
 
 
 @final
@@ -214,6 +226,7 @@ class _Reading:
             api=self._values.checked(table, ("server", "api"), api_of),
             database=self._values.checked(table, ("server", "database"), database_of),
             api_proxy_from=self._values.blocks(table, ("server", "api_proxy_from")),
+            log_format=self._values.checked(table, ("server", "log_format"), log_format_of),
         )
 
     def _certificates(self, top: Table) -> tuple[CertificateFiles, ...]:
@@ -260,6 +273,7 @@ class _Reading:
             health_path=self._values.checked(table, ("agent", "health_path"), check_path_of),
             health_interval=self._values.checked(table, ("agent", "health_interval"), interval_of),
             ttl=self._values.checked(table, ("agent", "ttl"), exposure_of),
+            log_format=self._values.checked(table, ("agent", "log_format"), log_format_of),
         )
 
     def _policy(self, table: Table) -> ServerPolicy:

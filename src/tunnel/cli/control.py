@@ -23,7 +23,7 @@ from tunnel.cli.lines import LineWriter
 from tunnel.cli.places import listener_of
 from tunnel.cli.report import conclude, refuse, say
 from tunnel.cli.running import run_on_screen, run_until_signal
-from tunnel.cli.settings import control_settings
+from tunnel.cli.settings import control_settings, output_of_server
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.observe.escapes import escape_stories, handler_escapes_total
 from tunnel.observe.events import Event, EventSink, Warned
@@ -49,7 +49,7 @@ def run_by_hand(command: ControlCommand, environment: Mapping[str, str]) -> Exit
     settings = ControlSettings(state, choice.api, choice.database, proxies=choice.proxies)
     return run_on_screen(
         lambda screen, stop: _control(settings, screen, stop),
-        command.output,
+        output_of_server(command),
         environment,
     )
 

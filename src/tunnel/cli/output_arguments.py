@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Final
 
 from tunnel.cli.commands import Output
+from tunnel.cli.places import LOG_FORMATS
 
 _KEYLOG: Final = "append the keys of TLS to this file, to read captures in Wireshark; for debugging only"
 _LOG: Final = "a log on standard error in place of the screen: one line an exchange, a session, an event"
@@ -28,7 +29,7 @@ def add_output(parser: ArgumentParser) -> None:
     """What every such command takes."""
     parser.add_argument("--output", choices=["json"], help=_JSON)
     parser.add_argument("--quiet", action="store_true", help="say nothing of single requests")
-    parser.add_argument("--log-format", choices=["json", "console"], help=_LOG)
+    parser.add_argument("--log-format", choices=LOG_FORMATS, help=_LOG)
 
 
 def add_keylog(parser: ArgumentParser) -> None:

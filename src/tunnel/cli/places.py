@@ -21,6 +21,7 @@ _ADDRESS: Final = re.compile(r"(?P<host>\[[^\]\s]*\]|[^:\s\[\]]*):(?P<port>[0-9]
 _TARGET: Final = re.compile(r"(?:(?P<scheme>https?)://)?(?P<rest>[^/@?#\s]*)/?", re.ASCII | re.IGNORECASE)
 WORKERS_MAX: Final = 256
 NO_API: Final = "none"
+LOG_FORMATS: Final = ("json", "console")
 _COUNT: Final = re.compile(r"[0-9]{1,4}", re.ASCII)
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _DATABASE: Final = re.compile(r"sqlite:.|postgres(ql)?://", re.ASCII)
@@ -47,6 +48,7 @@ _ZONE: Final = "a domain name whose sub-domains are the public names, such as tu
 _API: Final = "HOST:PORT for API and dashboard, such as 127.0.0.1:7480, or `none`"
 _DATABASES: Final = "a database: sqlite:FILE or postgresql://USER@HOST/NAME"
 _WORKERS: Final = f"a number of processes, 1 to {WORKERS_MAX}; one per core is usual"
+_LOGS: Final = "`json` or `console`"
 _HOSTS: Final = "`rewrite`, `keep` or a host with or without a port"
 
 
@@ -75,6 +77,11 @@ def api_of(text: str) -> Outcome[ApiPlace, BadText]:
 def database_of(text: str) -> Outcome[str, BadText]:
     """The URL of a database; it is not repeated when it is none, as it may hold a password."""
     return Success(text) if _DATABASE.match(text) else Failure(BadText("this text", _DATABASES))
+
+
+def log_format_of(text: str) -> Outcome[str, BadText]:
+    """How a line of a log is written."""
+    return Success(text) if text in LOG_FORMATS else Failure(BadText(text, _LOGS))
 
 
 def has_password(database: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar, final
 
 from tunnel.agent.settings import AgentSettings, Checks, LocalService
 from tunnel.api.settings import DEFAULT_API
-from tunnel.cli.commands import ControlCommand, HttpCommand, ReloadCommand, ServerCommand, Sharing
+from tunnel.cli.commands import ControlCommand, HttpCommand, Output, ReloadCommand, ServerCommand, Sharing
 from tunnel.cli.config import AgentTable, Config, ServerTable, load_config
 from tunnel.cli.databases import database_asked
 from tunnel.cli.places import (
@@ -120,6 +120,20 @@ def control_settings(
     if gathering.problems or state is None or choice is None:
         return Failure(tuple(gathering.problems))
     return Success((state, choice))
+
+
+def output_of_server(command: ServerCommand | ControlCommand) -> Output:
+    """How it tells what happens: by its flags, and what they leave open by the file; of one at fault nothing."""
+    return _told(command.output, _Gathering().config(command.config).server.log_format)
+
+
+def output_of_agent(command: HttpCommand) -> Output:
+    """The same of an agent."""
+    return _told(command.output, _Gathering().config(command.config).agent.log_format)
+
+
+def _told(output: Output, configured: str | None) -> Output:
+    return dataclasses.replace(output, log_format=output.log_format or configured)
 
 
 def state_of(command: ReloadCommand) -> Outcome[Path, Problems]:

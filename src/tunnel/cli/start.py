@@ -15,7 +15,7 @@ from tunnel.cli.reload import reload_server
 from tunnel.cli.report import refuse, say
 from tunnel.cli.running import run_on_screen
 from tunnel.cli.service import run_service
-from tunnel.cli.settings import agent_settings, server_settings
+from tunnel.cli.settings import agent_settings, output_of_agent, output_of_server, server_settings
 from tunnel.cli.store_run import run_store_command
 from tunnel.cli.tokens import secret_file_warning
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
@@ -55,7 +55,7 @@ def start_server(command: ServerCommand, environment: Mapping[str, str]) -> Exit
             lambda screen, stop: attended(
                 lambda events: serve(asked, events, stop, doors), asked.control, asked.state, screen
             ),
-            command.output,
+            output_of_server(command),
             environment,
         )
     # Whoever closes a terminal wants to be rid of what runs in it; elsewhere a hang-up means: read everything anew.
@@ -67,7 +67,7 @@ def start_server(command: ServerCommand, environment: Mapping[str, str]) -> Exit
         lambda screen, stop: attended(
             lambda events: supervise(asked, staff, events, stop, again, doors), asked.control, asked.state, screen
         ),
-        command.output,
+        output_of_server(command),
         environment,
         None if sys.stdin.isatty() else again,
     )
@@ -127,4 +127,4 @@ def start_agent(command: HttpCommand, environment: Mapping[str, str]) -> ExitCod
         warning = secret_file_warning(file, secret)
         if warning is not None:
             say(f"tunnel: warning: {warning}")
-    return run_on_screen(lambda screen, stop: run_agent(asked, screen, stop), command.output, environment)
+    return run_on_screen(lambda screen, stop: run_agent(asked, screen, stop), output_of_agent(command), environment)

@@ -86,7 +86,7 @@ class StoreTyped(Namespace):
     command: str = ""
     state: str | None = None
     database: str | None = None
-    is_json: bool = False
+    output: str | None = None
     name: str | None = None
     account: str | None = None
     identity: str = ""
@@ -119,7 +119,7 @@ class StoreTyped(Namespace):
 def store_command_of(typed: StoreTyped) -> StoreCommand | NarrowCommand | None:
     """The command that was typed, when it is one of these."""
     verb = typed.command
-    place = StorePlace(typed.state or "", typed.database, typed.is_json)
+    place = StorePlace(typed.state or "", typed.database, typed.output == "json")
     match typed.noun:
         case "account":
             return AccountCommand(verb, place, typed.name or "", typed.ttl_default, typed.ttl_max, typed.plan)
@@ -270,4 +270,4 @@ def _add_place(parser: ArgumentParser, noun: str) -> None:
     parser.set_defaults(noun=noun)
     parser.add_argument("--state", metavar="DIR", required=True, help="the server's state directory")
     parser.add_argument("--database", metavar="URL", help=_DATABASE)
-    parser.add_argument("--json", dest="is_json", action="store_true", help="answer with one JSON object")
+    parser.add_argument("--output", choices=["json"], help="one JSON object in place of words")

@@ -27,7 +27,7 @@ from tunnel.store.port import Store
 _A_NAME: Final = "a name: a-z, 0-9 and inner hyphens"
 _A_SESSION: Final = "the number of a session, as `tunnel sessions` lists them"
 _SHORT: Final = 8
-"""Characters of an ID in a table: enough to tell two apart, and the whole stands in --json."""
+"""Characters of an ID in a table: enough to tell two apart, and the whole stands in --output json."""
 
 
 def run_watch(command: WatchCommand, environment: Mapping[str, str]) -> ExitCode:
