@@ -16,7 +16,7 @@ import pytest
 
 from tunnel.cli.policies import blocks_among
 from tunnel.drive.address import Address
-from tunnel.observe.events import ControlEnded, ControlReady, Event, EventSink, ServerReady
+from tunnel.observe.events import ControlEnded, ControlReady, Event, EventSink, Reloaded, ServerReady
 from tunnel.server.settings import ControlChoice
 from tunnel.server.steward import CONTROL_VARIABLE, ControlMandate, attended, mandate_of, mandate_text
 
@@ -119,6 +119,41 @@ async def test_one_that_is_killed_is_begun_again(tmp_path: Path) -> None:
 
     await attended(work, choice(PATIENT), tmp_path, log)
     assert ControlEnded(-9, "", 0.5) in log.events
+
+
+@pytest.mark.shows("API-PROC-004")
+async def test_a_reload_puts_another_in_its_place_by_the_choice_of_then(tmp_path: Path) -> None:
+    log, now = Log(), choice(PATIENT.replace("getpid()}/", "getpid()}/renewed"))
+
+    async def work(events: EventSink) -> None:
+        events.emit(READY)
+        await log.pids(1)
+        events.emit(Reloaded(1, 0.1, ""))
+        first, second = await log.pids(2)
+        assert await is_gone(first)
+        os.kill(second, 0)
+        assert [each.url.endswith("/renewed") for each in log.events if isinstance(each, ControlReady)] == [False, True]
+
+    await attended(work, choice(PATIENT), tmp_path, log, lambda: now)
+    assert not any(isinstance(each, ControlEnded) for each in log.events)
+    assert await is_gone((await log.pids(2))[1])
+
+
+@pytest.mark.shows("API-PROC-004")
+async def test_a_reload_ends_one_that_does_not_end_when_asked_and_waits_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tunnel.server.steward._END_SECONDS", 0.3)
+    log = Log()
+
+    async def work(events: EventSink) -> None:
+        events.emit(READY)
+        await log.pids(1)
+        events.emit(Reloaded(1, 0.1, ""))
+        await log.pids(2)
+
+    await attended(work, choice(DEAF), tmp_path, log)
+    assert not any(isinstance(each, ControlEnded) for each in log.events)
 
 
 @pytest.mark.shows("API-PROC-002")

@@ -22,7 +22,7 @@ from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_
 from tunnel.drive.manager import given_sockets
 from tunnel.server.doors import Doors
 from tunnel.server.run import serve
-from tunnel.server.settings import ServerSettings
+from tunnel.server.settings import ControlChoice, ServerSettings
 from tunnel.server.steward import attended
 from tunnel.server.supervisor import Staff, supervise
 
@@ -65,7 +65,11 @@ def start_server(command: ServerCommand, environment: Mapping[str, str]) -> Exit
     )
     return run_on_screen(
         lambda screen, stop: attended(
-            lambda events: supervise(asked, staff, events, stop, again, doors), asked.control, asked.state, screen
+            lambda events: supervise(asked, staff, events, stop, again, doors),
+            asked.control,
+            asked.state,
+            screen,
+            lambda: _control_now(command, environment),
         ),
         output_of_server(command),
         environment,
@@ -86,6 +90,12 @@ def _given_doors(environment: Mapping[str, str]) -> Outcome[Doors | None, str]:
         seen = ", ".join(sorted(by_name))
         return Failure(f"they are named {seen}; FileDescriptorName= must say public for some and agents for the others")
     return Success(doors)
+
+
+def _control_now(command: ServerCommand, environment: Mapping[str, str]) -> ControlChoice | None:
+    """The control process by the same arguments and the config file as it is now; None when it is as it was."""
+    settings = server_settings(command, environment)
+    return value_of(settings).control if isinstance(settings, Success) else None
 
 
 def _reread(command: ServerCommand, environment: Mapping[str, str]) -> Outcome[ServerSettings, str]:

@@ -19,7 +19,7 @@ import anyio
 
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.core.policy.ip import Block, block_of, block_text
-from tunnel.observe.events import ControlEnded, Event, EventSink, ServerReady
+from tunnel.observe.events import ControlEnded, Event, EventSink, Reloaded, ServerReady
 from tunnel.observe.wire import event_of_line
 from tunnel.server.process import child_environment
 from tunnel.server.settings import ControlChoice
@@ -38,6 +38,11 @@ _WORDS_MAX: Final = 8
 _LINE_BYTES_MAX: Final = 64 * 1024
 
 T = TypeVar("T")
+
+
+def _as_before() -> ControlChoice | None:
+    """No other choice than the present one."""
+    return None
 
 
 @final
@@ -70,17 +75,22 @@ def mandate_of(text: str) -> ControlMandate | None:
 
 
 async def attended(
-    work: Callable[[EventSink], Awaitable[T]], choice: ControlChoice | None, state: Path, events: EventSink
+    work: Callable[[EventSink], Awaitable[T]],
+    choice: ControlChoice | None,
+    state: Path,
+    events: EventSink,
+    reread: Callable[[], ControlChoice | None] = _as_before,
 ) -> T:
     """What `work` returns; beside it runs a control process, if one is wanted, from its `ServerReady` on.
 
-    However it ends, no process is left.
+    With each `Reloaded` a new one takes its place, as `reread` says then. However it ends, no process is left.
     """
     if choice is None:
         return await work(events)
-    steward = Steward(choice, state, events)
+    steward = Steward(choice, state, events, reread)
     async with anyio.create_task_group() as group:
         group.start_soon(steward.run)
+        group.start_soon(steward.renew)
         ended = await work(steward)
         await steward.end()
         group.cancel_scope.cancel()
@@ -91,20 +101,27 @@ async def attended(
 class Steward:
     """One control process after the other. Finished when `run` has returned, after `end` or cancelled."""
 
-    def __init__(self, choice: ControlChoice, state: Path, events: EventSink) -> None:
-        self._choice: Final = choice
-        self._mandate: Final = ControlMandate(state, str(choice.api), choice.database, choice.proxies)
+    def __init__(
+        self, choice: ControlChoice, state: Path, events: EventSink, reread: Callable[[], ControlChoice | None]
+    ) -> None:
+        self._choice = choice
+        self._state: Final = state
+        self._reread: Final = reread
         self._events: Final = events
         self._serves: Final = asyncio.Event()
         self._words: Final[deque[str]] = deque(maxlen=_WORDS_MAX)
         self._process: asyncio.subprocess.Process | None = None
         self._is_ending = False
+        self._is_renewed = False
+        self._reloaded: Final = asyncio.Event()
         self._charge = ""
 
     def emit(self, event: Event) -> None:
         """Pass on one event of the server; with its readiness the first control process is started."""
         if isinstance(event, ServerReady):
             self._serves.set()
+        if isinstance(event, Reloaded):
+            self._reloaded.set()
         self._events.emit(event)
 
     async def run(self) -> None:
@@ -116,21 +133,37 @@ class Steward:
             code = await self._one()
             if self._is_at_end():
                 return
-            if loop.time() - begun > _STEADY_SECONDS:
+            if loop.time() - begun > _STEADY_SECONDS or self._is_renewed:
                 pause = _PAUSE_SECONDS_MIN
+            if self._is_renewed:
+                self._is_renewed = False
+                continue
             self._events.emit(ControlEnded(code, self._charge or " | ".join(self._words), pause))
             await anyio.sleep(pause)
             pause = min(pause * 2, _PAUSE_SECONDS_MAX)
+
+    async def renew(self) -> None:
+        """After each reload, when new workers serve, end it in order: the next is of the code and the file of now."""
+        while True:
+            await self._reloaded.wait()
+            self._reloaded.clear()
+            self._choice = self._reread() or self._choice
+            process = self._process
+            if process is not None:
+                self._is_renewed = True
+                await _ended(process)
+                _send(process, signal.SIGKILL)
 
     async def end(self) -> None:
         """Ask it to end, and end it when it does not; no other is started."""
         self._is_ending = True
         process = self._process
-        if process is None:
-            return
-        _send(process, signal.SIGTERM)
-        with anyio.move_on_after(_END_SECONDS):
-            await process.wait()
+        if process is not None:
+            await _ended(process)
+
+    def _mandate(self) -> str:
+        choice = self._choice
+        return mandate_text(ControlMandate(self._state, str(choice.api), choice.database, choice.proxies))
 
     def _is_at_end(self) -> bool:
         return self._is_ending
@@ -146,7 +179,7 @@ class Steward:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 limit=_LINE_BYTES_MAX,
-                env=child_environment(CONTROL_VARIABLE, mandate_text(self._mandate)),
+                env=child_environment(CONTROL_VARIABLE, self._mandate()),
                 start_new_session=True,
             )
         except OSError as cause:
@@ -192,6 +225,13 @@ class Steward:
             words = line.decode("utf-8", "backslashreplace").strip()
             if words:
                 self._words.append(words)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Ask a process to end, and wait as long as that may take."""
+    _send(process, signal.SIGTERM)
+    with anyio.move_on_after(_END_SECONDS):
+        await process.wait()
 
 
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
