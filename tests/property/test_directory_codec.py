@@ -150,7 +150,7 @@ def reading_of(directory: Directory, before: Reading | None = None) -> Reading:
 @example(FULL, UNTOLD)
 @example(UNTOLD, FULL)
 @example(FULL, FULL)
-@settings(max_examples=150)
+@settings(max_examples=60)
 def test_it_is_read_as_alone_whatever_was_read_before(before: Directory, directory: Directory) -> None:
     alone, beside = reading_of(directory), reading_of(directory, reading_of(before))
     assert beside == alone
@@ -192,3 +192,31 @@ def test_what_is_wrong_is_found_beside_what_was_right() -> None:
     fewer = raw[:36] + uint_bytes(len(NAMES) - 1, 4) + raw[40:-32]
     read = read_beside(closed(fewer), first)
     assert isinstance(read, Failure), "as many names as are not said to be there"
+
+
+MANY = sorted(TokenId(sha256_digest(uint_bytes(number, 2))[:16]) for number in range(1300))
+
+
+@pytest.mark.shows("GATE-FILE-005")
+@given(st.frozensets(st.integers(0, 1299), max_size=5), st.frozensets(st.integers(0, 1299), max_size=5))
+@example(frozenset(), frozenset())
+@example(frozenset({0}), frozenset({1299}))
+@example(frozenset({255, 256, 257}), frozenset({511, 512}))
+@example(frozenset(range(1300)), frozenset())
+@example(frozenset(), frozenset(range(1300)))
+@settings(max_examples=60)
+def test_of_many_revoked_tokens_those_that_come_and_go_are_found(before: frozenset[int], after: frozenset[int]) -> None:
+    """Each set of numbers is of those that are missing."""
+    one, two = (frozenset(MANY[n] for n in range(1300) if n not in missing) for missing in (before, after))
+    assert reading_of(Directory(2, revoked=two), reading_of(Directory(1, revoked=one))).directory.revoked == two
+
+
+@pytest.mark.shows("GATE-FILE-002")
+@pytest.mark.parametrize("at", [0, 1, 254, 255, 256, 511, 512, 700, 1298])
+def test_revoked_tokens_out_of_order_are_found_beside_those_in_order(at: int) -> None:
+    first = reading_of(Directory(1, revoked=frozenset(MANY)))
+    raw = encoded(Directory(1, revoked=frozenset(MANY)))
+    for pair in ([MANY[at + 1], MANY[at]], [MANY[at], MANY[at]], [MANY[at + 1], MANY[at + 1]]):
+        tokens = b"".join([*MANY[:at], *pair, *MANY[at + 2 :]])
+        read = read_beside(closed(raw[:44] + tokens), first)
+        assert read == Failure(Damaged(Part.REVOKED))

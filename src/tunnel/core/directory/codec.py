@@ -39,6 +39,8 @@ MAGIC: Final = b"tnldir1\n"
 DIGEST_BYTES: Final = 32
 _LISTS_AT: Final = 44
 _ACCOUNT_BYTES: Final = 73
+_BLOCK: Final = 256 * TOKEN_ID_BYTES
+"""What is compared at a time of two lists of tokens."""
 _LABEL: Final = re.compile(rb"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SHORT_MAX: Final = (1 << 32) - 1
 
@@ -52,9 +54,9 @@ class Reading:
 
     directory: Directory
     revoked: bytes
-    """The digest of the list of revoked tokens."""
+    """The list of revoked tokens itself: usually one more is in the next."""
     names: bytes
-    """That of the names, and of how many they are."""
+    """The digest of the names, and of how many they are."""
     accounts: bytes
     """The list itself: of accounts some change with each directory, as their usage does."""
 
@@ -114,12 +116,12 @@ def read_beside(raw: bytes, before: Reading | None) -> Outcome[Reading, Director
         return Failure(Damaged(Part.LENGTH))
     parts = (held[:names_at], held[names_at:accounts_at], held[accounts_at:])
     known = before or _NOTHING
-    digests = (sha256_digest(parts[0]), sha256_digest(raw[36:40] + parts[1]))
-    lists = _lists(parts, counts, known, digests)
+    names = sha256_digest(raw[36:40] + parts[1])
+    lists = _lists(parts, counts[1], known, names)
     if isinstance(lists, Damaged):
         return Failure(lists)
     directory = Directory(number, UnixSeconds(made_at), UnixSeconds(month), *lists)
-    return Success(Reading(directory, *digests, parts[2]))
+    return Success(Reading(directory, parts[0], names, parts[2]))
 
 
 def _too_large(counts: tuple[int, int, int]) -> TooLarge | None:
@@ -135,18 +137,16 @@ def _too_large(counts: tuple[int, int, int]) -> TooLarge | None:
     return None
 
 
-def _lists(
-    parts: tuple[bytes, bytes, bytes], counts: tuple[int, int, int], known: Reading, digests: tuple[bytes, bytes]
-) -> Lists | Damaged:
+def _lists(parts: tuple[bytes, bytes, bytes], names_count: int, known: Reading, names_digest: bytes) -> Lists | Damaged:
     """The three lists: as they were written, says the digest of all; whether by one of ours is seen here."""
     revoked, names, accounts = known.directory.revoked, known.directory.names, known.directory.accounts
-    if digests[0] != known.revoked:
-        told = _revoked(parts[0])
+    if parts[0] != known.revoked:
+        told = _revoked(parts[0], known)
         if isinstance(told, Damaged):
             return told
         revoked = told
-    if digests[1] != known.names:
-        reserved = _names(parts[1], counts[1])
+    if names_digest != known.names:
+        reserved = _names(parts[1], names_count)
         if isinstance(reserved, Damaged):
             return reserved
         names = reserved
@@ -158,11 +158,42 @@ def _lists(
     return revoked, names, accounts
 
 
-def _revoked(held: bytes) -> frozenset[TokenId] | Damaged:
-    """All at once, as there may be 200,000: by the words that the interpreter has for lists."""
-    found = [TokenId(held[at : at + TOKEN_ID_BYTES]) for at in range(0, len(held), TOKEN_ID_BYTES)]
-    tokens = frozenset(found)
-    return tokens if len(tokens) == len(found) and sorted(found) == found else Damaged(Part.REVOKED)
+def _revoked(held: bytes, known: Reading) -> frozenset[TokenId] | Damaged:
+    """Of 200,000 only those are looked at that are between what both lists begin with and what both end with."""
+    start = _same_at_start(known.revoked, held)
+    end = len(held) - _same_at_end(known.revoked[start:], held[start:])
+    come = _tokens(held[start:end])
+    beside = [*_tokens(held[max(start - TOKEN_ID_BYTES, 0) : start]), *come, *_tokens(held[end : end + TOKEN_ID_BYTES])]
+    if len(frozenset(beside)) != len(beside) or sorted(beside) != beside:
+        return Damaged(Part.REVOKED)
+    gone = _tokens(known.revoked[start : len(known.revoked) - (len(held) - end)])
+    return known.directory.revoked.difference(gone).union(come)
+
+
+def _tokens(held: bytes) -> list[TokenId]:
+    return [TokenId(held[at : at + TOKEN_ID_BYTES]) for at in range(0, len(held), TOKEN_ID_BYTES)]
+
+
+def _same_at_start(one: bytes, two: bytes) -> int:
+    """How many bytes at least both begin with, in whole tokens."""
+    at, end = 0, min(len(one), len(two))
+    while at < end and one[at : at + _BLOCK] == two[at : at + _BLOCK]:
+        at += _BLOCK
+    return min(at, end)
+
+
+def _same_at_end(one: bytes, two: bytes) -> int:
+    """How many both end with."""
+    count, end = 0, min(len(one), len(two))
+    while count < end and _before(one, count) == _before(two, count):
+        count += _BLOCK
+    return min(count, end)
+
+
+def _before(held: bytes, count: int) -> bytes:
+    """The block that ends `count` bytes before the end."""
+    end = len(held) - count
+    return held[max(end - _BLOCK, 0) : end]
 
 
 def _names(held: bytes, count: int) -> dict[Label, AccountId] | Damaged:
