@@ -30,7 +30,7 @@ help:
 	@echo "make postgres-versions [ONLY='13 14']   the tests of the store with other versions of Postgres (needs npm)"
 	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
 	@echo "make reload [TIMES=20]  reloads under load: no failed request, no reset connection"
-	@echo "make bench [TIME=5] [PAIRS=3]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
+	@echo "make bench [TIME=5] [PAIRS=5]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
 	@echo "make test-compiled      the tests of the core and of whole programs, against the compiled build"
 	@echo "make setup, setup-dev   the environments in .venv, to run and to develop (every target makes what it needs)"
 	@echo "make lock               ci/constraints/*.txt anew (needs uv)"
@@ -69,7 +69,7 @@ test-compiled: compiled
 # Compiled when there is a C compiler, as a release would be; the table says which.
 BENCH_VENV := $(if $(shell command -v cc),$(COMPILED_VENV),$(VENV))
 bench: TIME = 5
-bench: PAIRS ?= 3
+bench: PAIRS ?= 5
 bench: RESULTS ?= bench/results
 bench: $(if $(shell command -v cc),compiled,setup)
 	@$(BENCH_VENV)/bin/python -m bench --seconds $(TIME) --pairs $(PAIRS) --results $(RESULTS)
