@@ -11,7 +11,7 @@ from tunnel.agent.crew import Crew
 from tunnel.agent.end import AgentEnd, NotAuthorised, PortDenied, ServerUntrusted
 from tunnel.agent.uplink import Uplink
 from tunnel.core.link.messages import DenialCode
-from tunnel.drive.callbacks import Callbacks
+from tunnel.drive.handshake import dial
 
 _TOO_MANY: Final = DenialCode.TOO_MANY.name.lower().replace("_", "-")
 
@@ -71,13 +71,7 @@ class Slot:
         server, limits = crew.settings.server, crew.settings.limits
         try:
             with anyio.fail_after(limits.handshake_seconds_max):
-                await crew.ground.loop.create_connection(
-                    lambda: Callbacks(uplink.link),
-                    server.host,
-                    server.port,
-                    ssl=crew.trust,
-                    server_hostname=server.host,
-                )
+                await dial(crew.ground.loop, server.host, server.port, crew.trust, uplink.link)
         except TimeoutError:
             return f"{server} did not answer within {limits.handshake_seconds_max:g} s"
         except ssl.SSLCertVerificationError as cause:

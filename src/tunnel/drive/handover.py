@@ -7,6 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import Final, Protocol, final
 
 from tunnel.drive.guard import guarded
+from tunnel.drive.handshake import secure
+from tunnel.drive.secure import Secured
 from tunnel.observe.escapes import note_escape
 
 _LOST: Final = "the connection was lost"
@@ -41,10 +43,14 @@ class Handovers:
         """
         if context is None:
             _Adoption(self._loop.connect_accepted_socket(protocol, accepted), newcomer, self._running).begin()
-            return
-        task = self._loop.create_task(self._hand_over(accepted, protocol, context, newcomer, seconds))
-        self._running.add(task)
-        task.add_done_callback(self._on_ended)
+        else:
+            self._run(self._hand_over(accepted, protocol, context, newcomer, seconds))
+
+    def secure(
+        self, accepted: socket.socket, link: Secured, context: ssl.SSLContext, newcomer: Newcomer, seconds: float
+    ) -> None:
+        """Give the socket to a link, behind TLS of its own; the newcomer hears when that is done."""
+        self._run(self._secure(accepted, link, context, newcomer, seconds))
 
     async def none_left(self) -> None:
         """Return once the attempts that run now have ended by themselves."""
@@ -81,6 +87,27 @@ class Handovers:
         finally:
             # An abort during the handshake looks like success to the waiter, so the newcomer itself must know.
             newcomer.on_handed_over(detail)
+
+    async def _secure(
+        self, accepted: socket.socket, link: Secured, context: ssl.SSLContext, newcomer: Newcomer, seconds: float
+    ) -> None:
+        detail = "the connection was lost during the TLS handshake"
+        try:
+            async with asyncio.timeout(seconds):
+                await secure(self._loop, accepted, context, link, None)
+        except ssl.SSLError as cause:
+            detail = f"TLS failed: {cause.reason or cause}"
+        except TimeoutError as cause:
+            detail = cause.strerror or "the TLS handshake took too long"
+        except OSError as cause:
+            detail = cause.strerror or str(cause) or detail
+        finally:
+            newcomer.on_handed_over(detail)
+
+    def _run(self, attempt: Coroutine[object, object, None]) -> None:
+        task = self._loop.create_task(attempt)
+        self._running.add(task)
+        task.add_done_callback(self._on_ended)
 
     @guarded
     def _on_ended(self, task: asyncio.Task[None]) -> None:

@@ -12,6 +12,8 @@ if sys.platform != "win32":
     import termios
 
 
+_SIOCOUTQNSD: Final = 0x894B
+"""Linux's SIOCOUTQNSD, which Python has no name for."""
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 """SO_LINGER on with zero seconds: close sends RST, the only visible cut where the close alone would be an end."""
 
@@ -49,13 +51,25 @@ def unsent_bytes(transport: asyncio.Transport) -> int:
     return waiting
 
 
-def keep_unsent_below(transport: asyncio.Transport, count: int) -> None:
+def unsendable_bytes(sock: socket.socket) -> int:
+    """Bytes in the kernel that the network does not take yet, as its window is used up; 0 where that cannot be asked.
+
+    TCP_NOTSENT_LOWAT alone does not bound them: the kernel looks at it before it begins a segment of up to 64 KiB, and
+    lets that one fill up.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            return int.from_bytes(fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, b"\0\0\0\0"), sys.byteorder)
+    return 0
+
+
+def keep_unsent_below(sock: socket.socket, count: int) -> None:
     """Let the kernel take no more than about `count` bytes that it cannot send yet (TCP_NOTSENT_LOWAT).
 
-    It would take up to 4 MiB, which no later frame can overtake: three seconds of a 10 Mbit/s uplink.
+    It would take up to 4 MiB, which no later frame can overtake: three seconds of a 10 Mbit/s uplink. It reports room
+    again once there are less than half of them.
     """
-    sock: object = transport.get_extra_info("socket")
-    if sock is not None and hasattr(sock, "setsockopt") and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, count)
 

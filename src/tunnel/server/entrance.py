@@ -146,9 +146,7 @@ class Entrance:
         self._give_away()
         session = AgentSession(hub, self._peer, self._began_at)
         hub.admit_link(session, self._peer.host)
-        self._porch.handovers.hand_over(
-            self._sock, lambda: Callbacks(session.link), context, session, self._seconds_left()
-        )
+        self._porch.handovers.secure(self._sock, session.link, context, session, self._seconds_left())
 
     def _become_visitor(self, context: ssl.SSLContext | None, refusal: Problem | None) -> None:
         """A visitor counts as a guest until its handshake is done, and then by the rules for visitors."""
