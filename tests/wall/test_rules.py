@@ -42,6 +42,7 @@ ARROW_GROUND = {
     },
     "src/tunnel/ports.py": '"""Ports."""\n',
 }
+OUTCOME = "from tunnel.core.base.outcome import Outcome"
 RUST_LINTS = (
     "unsafe_code (forbid)", "missing_docs", "unused_must_use", "clippy::all", "clippy::pedantic", "unwrap_used",
     "expect_used", "panic", "unreachable", "todo", "unimplemented", "dbg_macro", "print_stdout", "print_stderr", "exit",
@@ -98,6 +99,19 @@ def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Finding
 def test_the_planted_violation_is_found(case: dict[str, str], findings: dict[str, list[Finding]]) -> None:
     here = [finding.text() for finding in findings[case["check"]] if finding.file == case["file"]]
     assert any(case["finds"] in text for text in here), here
+
+
+@pytest.mark.shows("WALL-HOME-001")
+@pytest.mark.parametrize(
+    ("file", "imported", "is_found"),
+    [("drive/secure.py", "", False), ("drive/secure.py", OUTCOME, True), ("drive/secured.py", "", True)],
+)
+def test_the_goodbye_of_tls_is_told_from_unwrapping(
+    tmp_path: Path, file: str, imported: str, *, is_found: bool
+) -> None:
+    source = f'"""TLS."""\n\n{imported}\n\ndef bye(records: object) -> None:\n    """End."""\n    records.unwrap()\n'
+    tree = planted_tree(tmp_path, {f"src/tunnel/{file}": source})
+    assert bool(found("unwrapping", tree)) is is_found
 
 
 @pytest.mark.shows("WALL-TABLE-001")
