@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar, final
 
 import stripe
+from anyio import move_on_after
 from stripe import StripeClient, StripeError
 
 from tunnel.api.billing.payments import ProviderAway, ProviderError, ProviderRefused
@@ -18,7 +19,9 @@ T = TypeVar("T")
 PLAN_METADATA: Final = "tunnel_plan"
 """A price (or its product's old-style plan) names one of our plans by this metadata key."""
 ACCOUNT_METADATA: Final = "tunnel_account"
-_ANSWER_SECONDS: Final = 15.0
+ANSWER_SECONDS_MAX: Final = 12.0
+"""For an answer and all that is tried again for it: with what the database may take then, less than the door gives."""
+_TRY_SECONDS: Final = 5.0
 _RETRIES: Final = 2
 _PAGE: Final = 100
 _NOT_FOUND: Final = 404
@@ -36,7 +39,7 @@ class StripePayments:
     """The provider on one secret key. Finished by `close`."""
 
     def __init__(self, settings: BillingSettings) -> None:
-        self._http: Final = stripe.HTTPXClient(timeout=_ANSWER_SECONDS, allow_sync_methods=False)
+        self._http: Final = stripe.HTTPXClient(timeout=_TRY_SECONDS, allow_sync_methods=False)
         self._client: Final = StripeClient(
             settings.key,
             base_addresses={"api": settings.api},
@@ -95,7 +98,9 @@ class StripePayments:
 async def _asked(question: Awaitable[T]) -> Outcome[T, ProviderError]:
     """The answer of the package, or what its exception means."""
     try:
-        return Success(await question)
+        with move_on_after(ANSWER_SECONDS_MAX):
+            return Success(await question)
+        return Failure(ProviderAway(f"no answer within {ANSWER_SECONDS_MAX:g} s"))
     except StripeError as cause:
         status = cause.http_status or 0
         if status == _NOT_FOUND:

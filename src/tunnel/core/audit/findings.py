@@ -229,7 +229,10 @@ def _describe_file(
     if isinstance(finding, HeaderMisplaced):
         return "an export has one header, which is its first line"
     if isinstance(finding, KeyUnknown):
-        return f"signed by the key {finding.key.hex()}, which is not one of those given with --key"
+        return (
+            f"signed by the key {finding.key.hex()}, which is not one of those given with --key, or, with none given, "
+            "not the one in the first line; if it is another server's on the same database, give it too"
+        )
     if isinstance(finding, SealMissing):
         return f"the file ends here without a seal: it was cut off behind entry {finding.last}, or is not complete yet"
     if isinstance(finding, SealBroken):
