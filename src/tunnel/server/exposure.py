@@ -1,6 +1,6 @@
 """For how long an endpoint is exposed: its end is set when it is granted, looked for when the session's alarm rings.
 
-The end is kept in the lease, so that there is nothing to forget when a name is given up, fenced or moved before.
+The end is kept in the lease. One that is given up or moved before leaves its visitors behind: they end with it.
 """
 
 from collections.abc import Iterable

@@ -27,6 +27,7 @@ from tunnel.observe.events import LinkRefused, NameGranted, SessionEnded, Sessio
 from tunnel.server.exposure import LAPSED, begin_exposure, cut_tenants, end_exposure, is_past, next_look, release_all
 from tunnel.server.gate import refusal_of
 from tunnel.server.hub import Hub
+from tunnel.server.outlived import Outlived
 from tunnel.server.parties import Tenant, VisitorStream
 from tunnel.server.registry import Holder
 from tunnel.server.telling import note_health, note_released
@@ -53,6 +54,7 @@ class AgentSession:
         self._control: StreamId | None = None
         self.token: Token | None = None
         self._leases: Final[dict[EndpointId, Lease]] = {}
+        self._outlived: Final = Outlived(self.link)
         self._ports_wanted: Final[dict[EndpointId, int]] = {}
         """For each endpoint that was asked for and not answered yet."""
         self._is_stranger = True
@@ -92,6 +94,7 @@ class AgentSession:
         We answer alike, so that it knows when nothing that we opened is on its way any more.
         """
         self._hub.registry.drop(self._id)
+        self._outlived.keep(self._leases.values())
         release_all(self._hub, self._leases)
         self.link.go_away()
         for handler in self.link.handlers():
@@ -217,6 +220,7 @@ class AgentSession:
     def on_moved(self, lease: Lease, now: Instant) -> None:
         """The agent holds the name over a newer link: what runs on this one is the last."""
         self._leases.pop(lease.endpoint, None)
+        self._outlived.keep([lease])
         for handler in self.link.handlers():
             if isinstance(handler, Tenant) and handler.holds(lease):
                 handler.on_agent_leaving(now)
@@ -245,6 +249,7 @@ class AgentSession:
             self._conversation.refuse(RefusalCode.EXPIRED, "the token's time is over; mint a new one")
         for lease in [each for each in self._leases.values() if is_over or is_past(each, now)]:
             self._lapse(lease, now)
+        self._outlived.end(now)
         if is_over:
             self._end("the token expired")
         return self._expiry(now)
@@ -326,6 +331,7 @@ class AgentSession:
             case Withdraw(endpoint=endpoint):
                 lease = self._leases.pop(endpoint, None)
                 if lease is not None:
+                    self._outlived.keep([lease])
                     self._hub.ports.close(lease, for_good=True)
                     self._hub.registry.withdraw(lease)
                     note_released(self._hub, lease)
@@ -390,4 +396,4 @@ class AgentSession:
                 self._is_stuck = self.link.send(self._control, words) > self._hub.limits.stream_queue_bytes
 
     def _expiry(self, now: Instant) -> Instant:
-        return next_look(self.token, self._leases.values(), self._hub.clock.unix(), now)
+        return next_look(self.token, [*self._leases.values(), *self._outlived.leases], self._hub.clock.unix(), now)

@@ -12,9 +12,11 @@ import pytest
 from tests.simulation.kernel import HOST, Kernel, Weather
 from tests.simulation.loop import SimLoop
 from tests.simulation.parties import SERVER
+from tests.simulation.plan import controlled
 from tests.simulation.sockets import System
 from tests.simulation.surroundings import surrounded
 from tests.simulation.tls import StandInContext
+from tests.simulation.world import run
 from typing_extensions import override
 
 from tunnel.core.base.ids import Instant, StreamId
@@ -102,6 +104,13 @@ def test_a_link_whose_peer_said_goodbye_can_still_be_dropped() -> None:
         assert loop.system.open_at(SERVER) == []
 
     simulated(story(), Weather(buffer=4096))
+
+
+@pytest.mark.shows("TOKEN-EXPOSE-003")
+def test_visitors_of_an_agent_that_left_end_with_the_time_of_its_exposure() -> None:
+    """An agent that left a moment before the end of its exposure served what ran for as long as it went on."""
+    done = run(controlled(1077))
+    assert done.is_sound, done.findings[:1]
 
 
 def link_transport(link: Link) -> asyncio.Transport:
