@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final, final
 
 import pytest
-from tests.shell.test_raw_endpoints import calling, echo, free_ports
+from tests.shell.test_raw_endpoints import calling, echo
 from tests.support.journals import noted_in
+from tests.support.ports import free_ports
 from tests.support.shell_local import hello, serving
 from tests.support.shell_visitor import fetched, get, visitor
 from tests.support.shell_world import PATIENCE, Log, world

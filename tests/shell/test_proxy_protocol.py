@@ -5,7 +5,6 @@ nginx is the other implementation, as the upstream (it sends version 1) and as t
 
 import asyncio
 import shutil
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.support.ports import free_port
 from tests.support.shell_local import Connection, hello, serving
 from tests.support.shell_visitor import Visitor, get, visitor
 from tests.support.shell_world import LOOPBACK, PATIENCE, World, world
@@ -252,23 +252,15 @@ async def nginx(folder: Path, config: str) -> AsyncIterator[None]:
             await process.wait()
 
 
-def free_port() -> int:
-    """One that nobody listens on now."""
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        return int(sock.getsockname()[1])
-
-
 async def accepting(port: int) -> None:
     """Return once somebody does there."""
-    for _ in range(500):
-        try:
-            _, writer = await asyncio.open_connection(LOOPBACK, port)
-        except ConnectionRefusedError:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            with suppress(ConnectionRefusedError):
+                _, writer = await asyncio.open_connection(LOOPBACK, port)
+                writer.transport.abort()
+                return
             await asyncio.sleep(0.01)
-            continue
-        writer.transport.abort()
-        return
 
 
 @pytest.mark.skipif(not NGINX, reason="left out: nginx is not installed")

@@ -1,10 +1,9 @@
 """TCP and TLS endpoints with real sockets: bytes, ends and breaks pass as they are, and TLS is never opened on the way.
 
-Ports are taken from a range that was free a moment ago; `world` says at the end that no socket, task or timer is left.
+`world` says at the end that no socket, task or timer is left.
 """
 
 import asyncio
-import secrets
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -15,6 +14,7 @@ from typing import Final
 
 import pytest
 from tests.shell.test_tls_port import leaf, new_authority
+from tests.support.ports import free_ports
 from tests.support.shell_local import Connection, hello, serving
 from tests.support.shell_visitor import Visitor, fetched
 from tests.support.shell_world import LOOPBACK, PATIENCE, RunningAgent, World, address_of, until, world
@@ -29,28 +29,11 @@ from tunnel.core.relay.pipe import Pipe
 from tunnel.core.token.token import EndpointKind
 from tunnel.drive.address import Address
 from tunnel.observe.events import AgentReady, ConnectionDone, LinkRefused, LocalUnreachable
-from tunnel.server.settings import PortRange
 
 pytestmark = pytest.mark.anyio
 
 LIMITS: Final = Limits(grace_seconds=5.0, reconnect_seconds_min=0.02, reconnect_seconds_max=0.1)
 TCP, TLS = EndpointKind.TCP, EndpointKind.TLS
-
-
-def free_ports(count: int) -> PortRange:
-    """So many neighbouring ports that nobody listens on; drawn, as other tests look for some at the same time."""
-    for _ in range(100):
-        low = 20_000 + secrets.randbelow(12_000)
-        held: list[socket.socket] = []
-        with suppress(OSError):
-            for port in range(low, low + count):
-                held.append(socket.socket())
-                held[-1].bind((LOOPBACK, port))
-        for each in held:
-            each.close()
-        if len(held) == count:
-            return PortRange(low, low + count - 1)
-    pytest.fail("no free ports")
 
 
 @asynccontextmanager

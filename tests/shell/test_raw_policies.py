@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.shell.test_raw_endpoints import LIMITS, calling, echo, free_ports, greeting
+from tests.shell.test_raw_endpoints import LIMITS, calling, echo, greeting
+from tests.support.ports import free_ports
 from tests.support.shell_local import Connection, serving
 from tests.support.shell_visitor import Visitor
 from tests.support.shell_world import LOOPBACK, address_of, world

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final, cast
 
 import pytest
-from tests.shell.test_raw_endpoints import calling, code_of, echo, free_ports, until_refused
+from tests.shell.test_raw_endpoints import calling, code_of, echo, until_refused
+from tests.support.ports import free_ports
 from tests.support.shell_cluster import Cluster, cluster
 from tests.support.shell_local import serving
 from tests.support.shell_world import LOOPBACK, PATIENCE

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Final, final
 
 from tests.support.interop_peers import BUILT
+from tests.support.ports import free_port
 from tests.support.shell_world import LOOPBACK
 
 from tunnel.drive.address import Address
@@ -66,13 +66,6 @@ KINDS: Final = {
 def is_here(name: str) -> bool:
     """Whether the server can be started on this machine."""
     return shutil.which(KINDS[name].command[0]) is not None
-
-
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.socket() as bound:
-        bound.bind((LOOPBACK, 0))
-        return int(bound.getsockname()[1])
 
 
 @asynccontextmanager

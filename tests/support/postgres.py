@@ -7,7 +7,6 @@ programs are run as the user `postgres` there.
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Final, final
 
 import psycopg
+from tests.support.ports import free_port
 
 WAIT_SECONDS: Final = 60.0
 """How long anything here may take on a busy machine before it counts as broken."""
@@ -54,7 +54,7 @@ class PostgresServer:
         self._log: Final = self._home / "log"
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped: list[int] = []
-        self.port: Final = _free_port() if is_tcp else 5432
+        self.port: Final = free_port() if is_tcp else 5432
         self._is_tcp: Final = is_tcp
 
     def url(self, database: str = "postgres") -> str:
@@ -183,10 +183,3 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
