@@ -108,7 +108,8 @@ class Accounts:
         if limited is None:
             return
         passed = self.passed[account]
-        if limited.requests_max and passed > limited.requests_max + self.at_once_max:
+        before = max(limited.requests_max, limited.passed)  # the server may have heard of it late
+        if limited.requests_max and passed > before + self.at_once_max:
             self._found(f"{passed} requests of an account that may have {limited.requests_max}")
         due = limited.rate * (self._kernel.now - limited.since + 1.0) + self.at_once_max
         if limited.rate and passed - limited.passed > due:
