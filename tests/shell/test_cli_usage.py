@@ -119,9 +119,13 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("", "who-holds sessions migrate audit config version"),
     ],
 )
-def test_help_names_every_flag_and_exit_code(command: str, flags: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_flag_and_exit_code(
+    command: str, flags: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     assert ended([*command.split(), "--help"]) == 0
     told = capsys.readouterr().out
+    assert [line for line in told.splitlines() if len(line) > 80] == []
     for flag in flags.split():
         assert flag in told
     for code in ExitCode:

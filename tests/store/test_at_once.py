@@ -43,6 +43,8 @@ from tunnel.store.sqlite import WAITING_MAX, SqliteDriver
 
 pytestmark = pytest.mark.anyio
 
+LOCKED = "others are writing to it for too long (database is locked)"
+
 PROCESSES = 3
 JOURNAL = JournalId(b"j" * 16)
 
@@ -222,7 +224,7 @@ async def test_a_file_that_another_process_holds_is_waited_for_and_then_given_up
         return Success(len(await tx.rows("UPDATE changes SET number = number RETURNING number")))
 
     error = error_of_failure(await driver.write(work))
-    assert error == StoreUnavailable("database is locked", 1)
+    assert error == StoreUnavailable(LOCKED, 1)
     other.execute("COMMIT")
     other.close()
     assert given(await driver.write(work)) == 1
@@ -247,7 +249,7 @@ async def test_no_more_calls_wait_than_there_is_room_for(tmp_path: Path) -> None
             tasks.start_soon(ask)
     other.close()
     assert details.count(f"{WAITING_MAX} calls are waiting for it already") == 20
-    assert set(details[20:]) <= {"database is locked", "others are in it for too long"}
+    assert set(details[20:]) <= {LOCKED, "others are in it for too long"}
     assert given(await driver.write(_nothing)) is None
     await driver.close()
 

@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
 EXIT_HELP: Final = """\
 exit codes:
   0    done, or ended in order by Ctrl-C or SIGTERM
-  1    not reloaded, no such session, or migrations are pending; all is as before
+  1    not reloaded, no such session, or migrations pending; all is as before
   2    usage: an argument or a file of ours is not right, or the store says no
   3    the name or the port is taken by somebody else
   4    not authorised: the token was refused or does not permit this
