@@ -21,6 +21,10 @@ _SQUEEZED: Final = """() => [...document.querySelectorAll("caption, h1, h2, p, d
         && (each.matches("button") || each.offsetHeight > each.offsetWidth))
     .map((each) => each.textContent.trim())"""
 
+_ALL: Final = {"resultTypes": ["violations"]}
+_COLOURS: Final = {"resultTypes": ["violations"], "runOnly": ["color-contrast", "link-in-text-block"]}
+"""Of the rules of axe those that ask what a page looks like, and not what it is."""
+
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -76,9 +80,9 @@ class Tab:
         self.page.goto(self.world.url + path)
         return self.page
 
-    def faults(self) -> list[str]:
-        """What axe finds on this page, in words."""
-        found = Axe().run(self.page).response["violations"]
+    def faults(self, *, colours: bool = False) -> list[str]:
+        """What axe finds on this page, in words; with `colours` of those alone, where all else has been looked at."""
+        found = Axe().run(self.page, options=_COLOURS if colours else _ALL).response["violations"]
         return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
 
     def shoot(self, name: str) -> None:
