@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench audit scale soak store database postgres-versions compiled test-compiled setup setup-dev lock clean
+.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench bench-control audit scale soak store database postgres-versions compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -31,6 +31,7 @@ help:
 	@echo "make compiled           the same sources as extensions, in .venv-compiled (needs a C compiler)"
 	@echo "make reload [TIMES=20]  reloads under load: no failed request, no reset connection"
 	@echo "make bench [TIME=5] [PAIRS=5]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
+	@echo "make bench-control [TIME=5] [PAIRS=5]   a server with its control plane and one without, in turn (needs wrk)"
 	@echo "make test-compiled      the tests of the core and of whole programs, against the compiled build"
 	@echo "make setup, setup-dev   the environments in .venv, to run and to develop (every target makes what it needs)"
 	@echo "make lock               ci/constraints/*.txt anew (needs uv)"
@@ -73,6 +74,12 @@ bench: PAIRS ?= 5
 bench: RESULTS ?= bench/results
 bench: $(if $(shell command -v cc),compiled,setup)
 	@$(BENCH_VENV)/bin/python -m bench --seconds $(TIME) --pairs $(PAIRS) --results $(RESULTS)
+
+# What the control plane costs the data plane: a server with it and one without, asked in turn.
+bench-control: TIME = 5
+bench-control: PAIRS ?= 5
+bench-control: $(if $(shell command -v cc),compiled,setup)
+	@$(BENCH_VENV)/bin/python -m bench.control --seconds $(TIME) --pairs $(PAIRS) $(if $(RESULTS),--json $(RESULTS)/control.json)
 
 scale: setup
 	@$(BIN)/python -m bench.scale $(if $(RESULTS),--json $(RESULTS)/scale.json)
