@@ -14,7 +14,6 @@ SHELL = (
     "drive/alarm",
     "drive/joining",
     "drive/link",
-    "drive/secure",
     "observe/metrics",
     "server/recent",
     "server/public",
