@@ -222,7 +222,9 @@ def store_error(cause: sqlite3.Error | OSError) -> StoreError:
         return Conflict("row", words[:80], "it-is-there-already")
     if code == sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY:
         return Conflict("row", words[:80], "others-belong-to-it")
-    return StoreUnavailable(words[:160], 1 if code == sqlite3.SQLITE_BUSY else 5)
+    if code == sqlite3.SQLITE_BUSY:
+        return StoreUnavailable(f"others are writing to it for too long ({words[:80]})", 1)
+    return StoreUnavailable(words[:160], 5)
 
 
 def _make_file(path: Path) -> None:
