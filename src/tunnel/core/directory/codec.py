@@ -120,7 +120,8 @@ def read_beside(raw: bytes, before: Reading | None) -> Outcome[Reading, Director
     lists = _lists(parts, counts[1], known, names)
     if isinstance(lists, Damaged):
         return Failure(lists)
-    directory = Directory(number, UnixSeconds(made_at), UnixSeconds(month), *lists)
+    revoked, reserved, facts = lists
+    directory = Directory(number, UnixSeconds(made_at), UnixSeconds(month), revoked, reserved, facts)
     return Success(Reading(directory, parts[0], names, parts[2]))
 
 
