@@ -38,12 +38,12 @@ pytestmark = pytest.mark.anyio
 
 TCP: Final = EndpointKind.TCP
 TRIES: Final = 64
-QUICK: Final = Limits(grace_seconds=5.0, reconnect_seconds_min=0.02, reconnect_seconds_max=0.1)
+QUICK: Final = Limits(grace_seconds=60.0, reconnect_seconds_min=0.02, reconnect_seconds_max=0.1)
 
 
 def with_ports(ports: PortRange) -> str:
-    """The configuration of a server that gives these out."""
-    return f'[server]\ntcp_ports = "{ports.low}-{ports.high}"\n[limits]\ngrace_seconds = 5.0\n'
+    """The configuration of a server that gives these out, and in which nothing waits until a grace period is over."""
+    return f'[server]\ntcp_ports = "{ports.low}-{ports.high}"\n[limits]\ngrace_seconds = 60.0\nrest_seconds = 0.2\n'
 
 
 async def echoed(url: str, said: bytes) -> None:
