@@ -35,7 +35,7 @@ pytestmark = pytest.mark.anyio
 
 TRIES: Final = 64
 """Connections until one lands on a given one of two workers; that none does has the chance of 2 to the minus 64th."""
-QUICK: Final = Limits(grace_seconds=5.0, reconnect_seconds_min=0.02, reconnect_seconds_max=0.1)
+QUICK: Final = Limits(grace_seconds=60.0, reconnect_seconds_min=0.02, reconnect_seconds_max=0.1)
 
 
 def holder(running: Cluster) -> int:

@@ -57,6 +57,10 @@ class Cluster:
         return process.returncode or 0, out.decode()
 
 
+BRISK: Final = "[limits]\nrest_seconds = 0.2\nworker_start_seconds_max = 60.0\n"
+"""Retiring workers wait no longer than they must for visitors that rest; new ones have time beside other load."""
+
+
 def _program(*arguments: str) -> list[str]:
     return [sys.executable, "-c", "from tunnel.cli.main import main; main()", *arguments]
 
@@ -66,7 +70,7 @@ async def cluster(
     directory: Path,
     workers: int = 2,
     *,
-    config: str = "",
+    config: str = BRISK,
     exit_code: int = 0,
     api: str = "none",
     **environment: str,
