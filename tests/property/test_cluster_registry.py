@@ -323,6 +323,16 @@ def test_an_agent_that_moves_from_a_retiring_worker_keeps_what_runs() -> None:
     assert set(other.granted) == {EndpointId(1)}
 
 
+@pytest.mark.shows("WORK-WORKER-005")
+def test_an_agent_that_dials_while_the_server_ends_keeps_what_runs() -> None:
+    cluster, one, two = pair()
+    lease = joined(cluster, one, 1).granted[EndpointId(1)]
+    cluster.registry.end()
+    joined(cluster, two, 1)
+    assert not any(isinstance(event, Supersede) for event in one.told)
+    assert (lease.epoch, LeaseEnd.MOVED) in one.overs
+
+
 def test_a_withdrawn_name_is_forgotten_everywhere_and_only_by_its_holder() -> None:
     cluster, one, two = pair()
     agent = joined(cluster, one, 1)

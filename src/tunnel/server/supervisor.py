@@ -275,6 +275,7 @@ class Supervisor:
 
     async def _end_in_order(self, grace_seconds: float) -> None:
         self._events.emit(ShuttingDown(grace_seconds))
+        self._crew.registry.end()
         for worker in self.workers:
             worker.end()
         with anyio.move_on_after(grace_seconds + _KILL_SECONDS):

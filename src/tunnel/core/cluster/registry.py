@@ -111,6 +111,11 @@ class ClusterRegistry:
             found.is_retiring = True
             self._say(worker, Retire())
 
+    def end(self) -> None:
+        """All workers are to end: an agent that dials another one meanwhile cuts nothing that its older link runs."""
+        for each in self._workers.values():
+            each.is_retiring = True
+
     def learn(self, directory: Directory) -> None:
         """Decide by this directory from now on, and let the workers look at it, too."""
         self._directory = directory
