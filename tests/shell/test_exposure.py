@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 from tests.support.shell_cluster import Cluster, cluster
 from tests.support.shell_local import Connection, hello, serving
-from tests.support.shell_raw import DATA, RST, UPDATE, data, raw_agent
+from tests.support.shell_raw import AWAY, DATA, RST, UPDATE, data, header, raw_agent
 from tests.support.shell_relay import relaying
 from tests.support.shell_visitor import CutShort, fetched, get, visitor
 from tests.support.shell_world import PATIENCE, World, minted, until, world
@@ -187,6 +187,29 @@ async def test_an_agent_that_ignores_the_end_of_its_time_reaches_nobody(state: P
         assert await one.to_the_end() == b"half"
         await told_that_it_is_over(running)
         assert running.log.all(SessionEnded) == []
+
+
+@pytest.mark.shows("TOKEN-EXPOSE-003")
+async def test_an_agent_that_left_before_the_end_of_its_time_serves_nobody_beyond_it(state: Path) -> None:
+    """The time of another, which began later and is longer, says when that end has passed."""
+    publish(state, Directory(1, UnixSeconds(int(time())), accounts={ACCOUNT: AccountFacts(ACCOUNT, ttl_default=1)}))
+    async with (
+        serving(hello) as local,
+        world(state, LIMITS) as running,
+        raw_agent(running) as agent,
+        visitor(running) as one,
+    ):
+        await agent.login(minted(state))
+        await one.send(get(running))
+        await agent.frame_of(DATA, stream=2)
+        await agent.send(data(2, b"\x01\x00HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))
+        assert (await one.head())[0] == 200
+        await agent.send(header(AWAY, 0, 0, 0))
+        await agent.frame_of(AWAY)
+        async with running.agent(local.address, "later", ttl_seconds=2) as later:
+            assert isinstance(end_of(await later.end()), ExposureOver)
+        assert [done.name for done in running.log.all(ExchangeDone)] == ["demo"]
+        assert await one.to_the_end() == b"half"
 
 
 @pytest.mark.bug("B2")
