@@ -152,11 +152,11 @@ def test_the_keyboard_reaches_everything_and_sees_where_it_is(browser: Browser, 
 
 
 @pytest.mark.shows("DASH-PAGE-004")
-@pytest.mark.parametrize("script", [False, True], ids=["without a script", "with a script"])
-def test_tokens_and_names_are_managed_by_clicks(browser: Browser, world: World, script: bool) -> None:  # noqa: FBT001 - a row
+@pytest.mark.parametrize(("role", "script"), [("owner", False), ("owner", True), ("developer", True)])
+def test_tokens_and_names_are_managed_by_clicks(browser: Browser, world: World, role: str, script: bool) -> None:  # noqa: FBT001 - a row
     with tab(browser, world, script=script) as one:
-        one.sign_in("owner")
-        label = f"from a browser {'with' if script else 'without'} a script"
+        one.sign_in(role)
+        label = f"of the {role} {'with' if script else 'without'} a script"
         page = one.page
         page.get_by_role("link", name="Tokens").click()
         page.get_by_label("Label").fill(label)
@@ -203,6 +203,13 @@ def test_people_and_sessions_are_managed_by_clicks(browser: Browser, tmp_path: P
         page.get_by_role("button", name="Change the role of eve@example.com").click()
         page.get_by_role("button", name="Remove eve@example.com").click()
         expect(page.get_by_text("eve@example.com")).to_have_count(0)
+        page.get_by_label("Label").fill("by hand")
+        page.get_by_role("button", name="Make the key").click()
+        assert page.locator("#secret").inner_text().startswith("tnlk_k_")
+        page.get_by_role("link", name="Back to members and keys").click()
+        page.get_by_role("link", name="Revoke key by hand").click()
+        page.get_by_role("button", name="Revoke the key").click()
+        expect(page.get_by_role("status").filter(has_text="is revoked")).to_be_visible()
         page.get_by_role("link", name="Sessions").click()
         page.get_by_role("link", name="Drain session 7").click()
         page.get_by_role("button", name="Drain the session").click()
@@ -215,6 +222,25 @@ def test_people_and_sessions_are_managed_by_clicks(browser: Browser, tmp_path: P
         expect(page.get_by_role("row", name=re.compile("session.kick"))).to_have_count(1)
         page.get_by_role("button", name="Sign out", exact=True).click()
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+@pytest.mark.shows("DASH-PAGE-004")
+def test_accounts_are_managed_by_clicks(browser: Browser, tmp_path: Path) -> None:
+    with served(tmp_path) as world, tab(browser, world) as one:
+        one.sign_in("operator")
+        page = one.page
+        page.get_by_role("link", name="Accounts").click()
+        page.get_by_label("Name").fill("By Hand")
+        page.get_by_role("button", name="Make the account").click()
+        page.get_by_role("link", name="Accounts").click()
+        page.get_by_role("link", name="By Hand", exact=True).click()
+        page.get_by_label("Exposure lasts at most").fill("7d")
+        page.get_by_role("button", name="Change the account").click()
+        page.get_by_role("link", name="Suspend the account").click()
+        page.get_by_role("button", name="Suspend the account").click()
+        expect(page.get_by_role("status").filter(has_text="is suspended")).to_be_visible()
+        page.get_by_role("button", name="Resume the account").click()
+        expect(page.get_by_role("status").filter(has_text="is resumed")).to_be_visible()
 
 
 @pytest.mark.shows("DASH-PAGE-005")
