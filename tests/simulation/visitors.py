@@ -88,6 +88,8 @@ class Visitor:
         if following is not None and _may_follow(exchange, following):
             self._piped.add(following.number)
             following.began_at, ahead = self._loop.time(), _head(following)
+            # A service that closes on bytes it has not read resets, and its answer may go with that, tunnel or not.
+            exchange.is_harmed |= exchange.is_raw and exchange.down_framing is Framing.CLOSE
         sending = self._loop.create_task(self._send(wire, exchange, ahead))
         try:
             is_kept = await self._receive(wire, exchange)
