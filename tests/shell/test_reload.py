@@ -3,8 +3,13 @@
 A few here; `make reload TIMES=20` makes as many as it is told to, and prints what was carried.
 """
 
+import asyncio
 import os
+import shutil
+import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,7 @@ from tests.support.load import Load, service
 from tests.support.shell_cluster import cluster
 from tests.support.shell_local import serving
 from tests.support.shell_visitor import fetched
+from tests.support.shell_world import DOMAIN, World
 
 from tunnel.core.base.limits import Limits
 from tunnel.observe.events import AgentReady, Reloaded, WorkerEnded
@@ -19,6 +25,32 @@ from tunnel.observe.events import AgentReady, Reloaded, WorkerEnded
 pytestmark = pytest.mark.anyio
 
 TIMES = int(os.environ.get("TUNNEL_RELOADS", "2"))
+WRK = shutil.which("wrk") if "TUNNEL_RELOADS" in os.environ else None
+"""It asks as fast as it is answered, which leaves other tests no processor: a part of `make reload` alone."""
+
+
+@asynccontextmanager
+async def hammered(world: World) -> AsyncIterator[None]:
+    """Requests of wrk meanwhile, on two connections as fast as they are answered; each is answered well."""
+    if WRK is None:
+        yield
+        return
+    address = world.public
+    wrk = await asyncio.create_subprocess_exec(
+        *(WRK, "-t1", "-c2", "-d3600s", "--timeout", "60s", "-H", f"Host: demo.{DOMAIN}:{address.port}"),
+        f"http://{address.host}:{address.port}/",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield
+    finally:
+        wrk.send_signal(signal.SIGINT)
+        told, _ = await wrk.communicate()
+    said = told.decode()
+    sys.stderr.write(f"\n{said}")
+    assert "requests in" in said
+    assert "Socket errors" not in said
+    assert "Non-2xx" not in said
 
 
 @pytest.mark.timeout(120 + 60 * TIMES)
@@ -31,6 +63,7 @@ async def test_no_request_fails_while_the_server_is_reloaded_again_and_again(tmp
         async with (
             world.agent(local.address, limits=limits) as one,
             world.agent(local.address, "other", limits=limits) as other,
+            hammered(world),
         ):
             load = Load(world)
             load.start(kept=4, single=2, sockets=2, downloads=2)
