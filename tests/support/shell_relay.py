@@ -44,6 +44,13 @@ class _End(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.transport = None
         self.pair.relay.note_lost()
+        if self.pair.relay.delay_seconds:
+            # Behind what is on its way: an end never overtakes bytes.
+            asyncio.get_running_loop().call_later(self.pair.relay.delay_seconds, self._end_other)
+        else:
+            self._end_other()
+
+    def _end_other(self) -> None:
         if not self.pair.is_held and self.other is not None and self.other.transport is not None:
             self.other.transport.close()
 
