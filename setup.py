@@ -14,6 +14,7 @@ SHELL = (
     "drive/alarm",
     "drive/joining",
     "drive/link",
+    "drive/pace",
     "observe/metrics",
     "server/recent",
     "server/public",

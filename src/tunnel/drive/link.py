@@ -25,20 +25,13 @@ from tunnel.core.mux.session import Role, Session
 from tunnel.drive.alarm import Alarm
 from tunnel.drive.guard import guarded
 from tunnel.drive.joining import joined
+from tunnel.drive.pace import Pace
 from tunnel.drive.tls import speaks_tunnel
 from tunnel.drive.transport import stream_transport
 
 _WRITE_HIGH_BYTES: Final = 1
 _WRITE_LOW_BYTES: Final = 0
 """A transport of the loop stops us as soon as it keeps anything back: no frame can overtake what it has (ADR 0036)."""
-_PORTION_BYTES_MIN: Final = 16 * 1024
-"""Written at a time: one record of TLS at least,"""
-_PORTION_BYTES_MAX: Final = 64 * 1024
-"""at most one turn,"""
-_PORTION_SECONDS: Final = 0.001
-"""and between them what leaves in so long: a later frame waits behind little more than one portion (ADR 0087)."""
-_PACE_SECONDS: Final = 0.01
-"""Over at least so long it is seen how fast that is: a line takes in bursts what it passes on evenly."""
 
 
 class Road(Protocol):
@@ -115,10 +108,7 @@ class Link:
         self._transport: Road | None = None
         self._buffer: Final = buffer
         self._is_paused = False
-        self._portion = _PORTION_BYTES_MIN
-        self._written = 0
-        """Since `_paced_at`, by which the pace of the way is seen."""
-        self._paced_at = 0.0
+        self._pace: Final = Pace()
         self._flush_is_due = False
         self._reason = ""
         self._is_closed = False
@@ -291,7 +281,7 @@ class Link:
     def on_room(self) -> None:
         """The transport has room again."""
         self._is_paused = False
-        self._note_pace(monotonic())
+        self._pace.note_room(monotonic())
         self._flush_now()
 
     def on_alarm(self, now: Instant) -> Instant:
@@ -376,28 +366,20 @@ class Link:
             self._flush_is_due = True
             self._loop.call_soon(self._flush)
 
-    def _note_pace(self, now: float) -> None:
-        """All that was written has left, or nearly so; the way is as fast as that."""
-        seconds = now - self._paced_at
-        if seconds >= _PACE_SECONDS:
-            left = int(self._written / seconds * _PORTION_SECONDS)
-            self._portion = min(max(left, _PORTION_BYTES_MIN), _PORTION_BYTES_MAX)
-            self._written, self._paced_at = 0, now
-
     @guarded
     def _flush(self) -> None:
         self._flush_is_due = False
         self._flush_now()
 
     def _flush_now(self) -> None:
-        transport, session = self._transport, self._session
+        transport, session, pace = self._transport, self._session, self._pace
         if transport is None or self._is_closed:
             return
         while not self._is_paused and session.has_output:
-            data = session.poll_output(self._portion)
+            data = session.poll_output(pace.portion_bytes)
             if not data:
                 break
-            self._written += len(data)
+            pace.note_written(len(data))
             transport.write(data)
         events = session.take_events()
         if events:
