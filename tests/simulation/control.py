@@ -28,7 +28,7 @@ from tunnel.core.directory.month import month_of
 from tunnel.core.journal.records import Numbered, SessionBegan, SessionClosed, UsageNoted
 from tunnel.core.token.token import AccountId
 from tunnel.drive.directory_file import DIRECTORY, publish_directory
-from tunnel.drive.feed import FeedClient
+from tunnel.drive.feed import Answer, FeedClient
 from tunnel.drive.journals import JournalReader, Stretch, journals_in
 from tunnel.drive.segments import JOURNALS
 
@@ -38,6 +38,7 @@ _LOOK_SECONDS: Final = 5.0
 _LATE_SECONDS: Final = 1.0
 _REQUESTS_MAX: Final = 2
 _RATE: Final = 1
+_ESSENCE: Final = ("number", "made_at", "revoked", "names", "accounts")
 
 
 @final
@@ -134,13 +135,17 @@ class Control:
 
     async def _damage(self) -> None:
         """A file that is no directory changes nothing of what is known, whenever it is looked at."""
-        path = self._state / DIRECTORY
+        path, client = self._state / DIRECTORY, FeedClient(self._state)
+        asked = await client.ask("health")
+        # What was published last may be unread, and may still be read, whole, until the next line is done.
+        known = [_essence_of(self._directory), _essence(value_of(asked) if isinstance(asked, Success) else {})]
         whole = path.read_bytes()
         path.write_bytes(whole[: self._random.randrange(len(whole))])
-        answer = await FeedClient(self._state).ask("directory")
-        is_known = isinstance(answer, Success) and value_of(answer).get("number") == self._directory.number
-        if isinstance(answer, Success) and not is_known and not self._system.points.fails_at:
-            self._watch.found(f"a broken directory is believed: {value_of(answer)}")
+        answer = await client.ask("directory")
+        if isinstance(asked, Success) and isinstance(answer, Success) and not self._system.points.fails_at:
+            told = value_of(answer)
+            if told.get("taken") is not False or _essence({"directory": told}) not in known:
+                self._watch.found(f"a broken directory is believed: {told}")
         await asyncio.sleep(self._random.choice((0.0, 6.0)))
         await self._publish(self._directory)
 
@@ -225,3 +230,14 @@ class Control:
             down = sum(each.got_down for each in theirs if each.answered_by >= 0)
             if down > noted.bytes_down and not self._plan.road.is_raw:
                 found(f"visitors of {name} received {down} bytes, and {noted.bytes_down} are noted")
+
+
+def _essence(health: Answer) -> tuple[object, ...]:
+    """What the server says that it knows, of its answer about its health."""
+    facts = health.get("directory")
+    return tuple(facts.get(key) for key in _ESSENCE) if isinstance(facts, dict) else ()
+
+
+def _essence_of(known: Directory) -> tuple[object, ...]:
+    """The same of a directory."""
+    return (known.number, known.made_at, len(known.revoked), len(known.names), len(known.accounts))
