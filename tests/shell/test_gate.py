@@ -16,8 +16,9 @@ from typing import Final
 import pytest
 from tests.support.shell_cluster import Cluster, cluster
 from tests.support.shell_local import Connection, hello, serving
-from tests.support.shell_visitor import fetched, get, visitor
-from tests.support.shell_world import PATIENCE, Log, world
+from tests.support.shell_raw import AWAY, DATA, RST, UPDATE, RawAgent, data, header, raw_agent
+from tests.support.shell_visitor import Visitor, fetched, get, visitor
+from tests.support.shell_world import PATIENCE, Log, World, world
 
 from tunnel.agent.end import NameDenied, NotAuthorised
 from tunnel.core.base.ids import Instant, Label, UnixSeconds
@@ -29,7 +30,15 @@ from tunnel.core.token.token import AccountId, TokenId
 from tunnel.drive.clock import SystemClock
 from tunnel.drive.directory_file import BEFORE, DIRECTORY, publish_directory
 from tunnel.drive.feed import FeedClient
-from tunnel.observe.events import LinkRefused, NameReleased, SessionEnded, SessionOpened, ShuttingDown, Warned
+from tunnel.observe.events import (
+    ExchangeDone,
+    LinkRefused,
+    NameReleased,
+    SessionEnded,
+    SessionOpened,
+    ShuttingDown,
+    Warned,
+)
 from tunnel.server.gate import Gate
 
 pytestmark = pytest.mark.anyio
@@ -148,6 +157,39 @@ async def test_a_name_that_is_reserved_while_another_account_has_it_is_taken_awa
             assert (await fetched(running)).status == 200
         async with running.agent(service.address, token=running.token(account=OTHER), is_ready=False) as refused:
             assert isinstance(await refused.end(), Failure)
+
+
+@pytest.mark.shows("GATE-NAME-004")
+async def test_a_name_that_is_reserved_after_its_agent_left_takes_its_last_visitors_along(state: Path) -> None:
+    """The agent's link stays for what runs; that of a name that nobody reserved runs on."""
+    async with (
+        world(state) as running,
+        raw_agent(running) as agent,
+        raw_agent(running) as other,
+        visitor(running) as one,
+        visitor(running) as two,
+    ):
+        await agent.login(running.token(account=OTHER))
+        await other.login(running.token(account=OTHER), name="other")
+        await half_answered(running, agent, one, "demo")
+        await half_answered(running, other, two, "other")
+        for each in (agent, other):
+            await each.send(header(AWAY, 0, 0, 0))
+            await each.frame_of(AWAY)
+        await pushed(state, Directory(1, MADE, names={Label("demo"): MINE}))
+        await agent.frame_of(UPDATE, RST, stream=2)
+        assert await one.to_the_end() == b"half"
+        await other.send(data(2, b"rest"))
+        assert await two.exactly(8) == b"halfrest"
+        assert [done.name for done in running.log.all(ExchangeDone)] == ["demo"]
+
+
+async def half_answered(running: World, agent: RawAgent, visiting: Visitor, name: str) -> None:
+    """The visitor has the head of an answer, and half of its body is on the way."""
+    await visiting.send(get(running, name=name))
+    await agent.frame_of(DATA, stream=2)
+    await agent.send(data(2, b"\x01\x00HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))
+    assert (await visiting.head())[0] == 200
 
 
 @pytest.mark.shows("GATE-FILE-003")

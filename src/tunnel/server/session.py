@@ -197,6 +197,7 @@ class AgentSession:
             if not isinstance(held, Success):
                 self._hub.registry.withdraw(lease)
                 self.fence(lease, describe_refusal(error_of(held)), now)
+        self._outlived.judge(directory, now)
 
     def dismiss(self, detail: str) -> None:
         """An operator ended it."""

@@ -113,6 +113,13 @@ def test_visitors_of_an_agent_that_left_end_with_the_time_of_its_exposure() -> N
     assert done.is_sound, done.findings[:1]
 
 
+@pytest.mark.shows("GATE-NAME-004")
+def test_visitors_of_an_agent_that_left_end_when_its_name_is_reserved() -> None:
+    """An agent that left served what ran under a name that had become another account's meanwhile."""
+    done = run(controlled(22045))
+    assert done.is_sound, done.findings[:1]
+
+
 def link_transport(link: Link) -> asyncio.Transport:
     """What the link writes to."""
     transport: asyncio.Transport = link._transport  # type: ignore[assignment]
