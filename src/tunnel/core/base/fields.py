@@ -1,4 +1,7 @@
-"""A cursor over the body of one message: fields are taken in order, and the first bad one is remembered by name."""
+"""A cursor over the fields of one message: they are taken in order, and the first bad one is remembered by name.
+
+Our own messages and TLS's (RFC 8446 section 3) are made alike: numbers, and vectors led by their length.
+"""
 
 import re
 from typing import Final, final
@@ -18,6 +21,10 @@ class Fields:
         self._at = 0
         self._fault = ""
 
+    def at_end(self) -> bool:
+        """Whether nothing is left, which is so after a fault, too."""
+        return self._at >= len(self._body)
+
     def take_uint(self, name: str, size: int) -> int:
         """A big-endian unsigned integer of `size` bytes."""
         number = uint_at(self._body, self._at, size)
@@ -36,20 +43,24 @@ class Fields:
         self._at += size
         return taken
 
+    def take_vector(self, name: str, length_bytes: int) -> bytes:
+        """As many bytes as the `length_bytes` bytes before them say."""
+        return self.take_bytes(name, self.take_uint(name, length_bytes))
+
     def take_text(self, name: str, chars_max: int) -> str:
         """Two bytes of length and as many printable ASCII characters, at most `chars_max`."""
-        size = self.take_uint(name, _TEXT_LENGTH_BYTES)
-        held = self.take_bytes(name, size)
+        held = self.take_vector(name, _TEXT_LENGTH_BYTES)
         text = ascii_text(held)
-        if size > chars_max or text is None or whole_match(_PRINTABLE, held) is None:
+        if len(held) > chars_max or text is None or whole_match(_PRINTABLE, held) is None:
             self.refuse(name)
             return ""
         return text
 
     def refuse(self, name: str) -> None:
-        """Remember `name` as the bad field, unless one before it was bad already."""
+        """Remember `name` as the bad field, unless one before it was bad already, and take nothing more."""
         if not self._fault:
             self._fault = name
+        self._at = len(self._body)
 
     def fault(self) -> str:
         """The name of the first bad field, `end` when bytes are left that belong to none, or "" when all is well."""

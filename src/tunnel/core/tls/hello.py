@@ -7,6 +7,7 @@ Strict where two readers could come to different answers: a name or an extension
 from dataclasses import dataclass
 from typing import Final, final
 
+from tunnel.core.base.fields import Fields
 from tunnel.core.base.outcome import Failure, Outcome, Success, value_of
 from tunnel.core.base.partial import byte_at, uint_at
 from tunnel.core.tls.errors import (
@@ -19,7 +20,6 @@ from tunnel.core.tls.errors import (
     TooManyRecords,
 )
 from tunnel.core.tls.extensions import Extensions, read_extensions
-from tunnel.core.tls.vector import Cursor
 
 RECORDS_MAX: Final = 32
 """Records that one hello may be cut into. Clients use one, tools that cut on purpose a handful; each costs a look."""
@@ -138,27 +138,26 @@ def _spoken(seen: bytes) -> OtherProtocol:
 
 def _read_body(body: bytes) -> Outcome[Extensions, HelloMalformed]:
     """What the extensions say; a hello without any asks for nothing."""
-    cursor = Cursor(body)
-    version = cursor.take_uint("version", 2)
-    cursor.take_bytes("random", _RANDOM_BYTES)
-    session = cursor.take_vector("session id", 1)
-    suites = cursor.take_vector("cipher suites", 2)
-    compression = cursor.take_vector("compression methods", 1)
+    fields = Fields(body)
+    version = fields.take_uint("version", 2)
+    fields.take_bytes("random", _RANDOM_BYTES)
+    session = fields.take_vector("session id", 1)
+    suites = fields.take_vector("cipher suites", 2)
+    compression = fields.take_vector("compression methods", 1)
     if len(session) > _SESSION_BYTES_MAX:
-        cursor.refuse("session id")
+        fields.refuse("session id")
     if not suites or len(suites) & 1:
-        cursor.refuse("cipher suites")
+        fields.refuse("cipher suites")
     if b"\0" not in compression:
-        cursor.refuse("compression methods")
+        fields.refuse("compression methods")
     if version >> 8 != _TLS_MAJOR:
-        cursor.refuse("version")
-    if cursor.fault():
-        return Failure(HelloMalformed(cursor.fault()))
-    if cursor.at_end():
+        fields.refuse("version")
+    if fields.at_end() and not fields.fault():
         return Success(Extensions("", (), (version,)))
-    extensions = cursor.take_vector("extensions", 2)
-    if cursor.fault() or not cursor.at_end():
-        return Failure(HelloMalformed(cursor.fault() or "bytes after the extensions"))
+    extensions = fields.take_vector("extensions", 2)
+    fault = fields.fault()
+    if fault:
+        return Failure(HelloMalformed("bytes after the extensions" if fault == "end" else fault))
     read = read_extensions(extensions)
     if not isinstance(read, Success):
         return read
