@@ -29,6 +29,8 @@ from tunnel.observe.events import AgentReady, Event, LinkLost
 from tunnel.server.state import AUTHORITY, signing_key
 
 DOMAIN: Final = "localhost"
+ACCOUNT: Final = b"benchmark account"[:16]
+"""Whose tokens are unless somebody else's are asked for; no database knows it."""
 _START_SECONDS_MAX: Final = 30.0
 _STOP_SECONDS_MAX: Final = 60.0
 _PORTS: Final = (12_000, 30_000)
@@ -114,25 +116,29 @@ class Host:
                 await self._process.wait()
 
     def said(self) -> str:
-        """What it wrote to standard error, so far."""
+        """What it and its agents that are processes wrote to standard error, so far."""
         return (self.folder / "server.log").read_text("utf-8", "replace").strip()
 
     def escapes(self) -> int:
-        """How many exceptions reached a guard, by the last words of all its lives; -1 when it left none."""
+        """How many exceptions reached a guard, by the last words of all its lives and agents; -1 without any."""
         counts = [int(line.split()[1]) for line in self.said().splitlines() if line.startswith("handler_escapes_total")]
         return sum(counts) if counts else -1
 
     @asynccontextmanager
-    async def agent(self, name: str, local: int) -> AsyncIterator[int]:
+    async def agent(
+        self, name: str, local: int, *flags: str, kind: EndpointKind = EndpointKind.HTTP, account: bytes = ACCOUNT
+    ) -> AsyncIterator[int]:
         """An agent as a process of its own, too: its number, once its name is granted."""
         token = self.folder / f"{name}.token"
         token.touch(0o600)
-        token.write_text(token_text(minted(self.state, name)), encoding="ascii")
+        token.write_text(token_text(minted(self.state, name, kind, account)), encoding="ascii")
+        log = (self.folder / "server.log").open("ab")
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _PROGRAM, "http", str(local), "--name", name, "--server", str(self.agents),
-            "--token-file", str(token), "--ca", str(self.state / AUTHORITY), "--quiet", "--output", "json",
-            stdout=asyncio.subprocess.PIPE,
+            sys.executable, "-c", _PROGRAM, kind.name.lower(), str(local), "--name", name,
+            "--server", str(self.agents), "--token-file", str(token), "--ca", str(self.state / AUTHORITY), *flags,
+            "--quiet", "--output", "json", stdout=asyncio.subprocess.PIPE, stderr=log,
         )  # fmt: skip
+        log.close()
         out = process.stdout
         try:
             if out is None or not await asyncio.wait_for(out.readline(), _START_SECONDS_MAX):
@@ -187,22 +193,21 @@ class Roll:
 
 @final
 class Member:
-    """One agent in this process."""
+    """One agent in this process; with `asked`, one that is to do just that."""
 
-    def __init__(self, of: Host, name: str, local: Address, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        of: Host,
+        name: str,
+        local: Address,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        asked: AgentSettings | None = None,
+    ) -> None:
         self.name: Final = name
         self.roll: Final = Roll()
         self._stop: Final = asyncio.Event()
-        settings = AgentSettings(
-            server=of.agents,
-            local=LocalService(local),
-            name=name,
-            token=minted(of.state, name),
-            host_header=Keep(),
-            ca=of.state / AUTHORITY,
-            limits=limits,
-            requests_shown=False,
-        )
+        settings = settings_of(of, name, local, limits) if asked is None else asked
         self.task: Final = asyncio.create_task(run_agent(settings, self.roll, self._stop))
 
     async def stop(self) -> None:
@@ -216,6 +221,36 @@ class Member:
         await asyncio.wait([self.task])
 
 
+def settings_of(
+    of: Host,
+    name: str,
+    local: Address,
+    limits: Limits = DEFAULT_LIMITS,
+    kind: EndpointKind = EndpointKind.HTTP,
+    account: bytes = ACCOUNT,
+) -> AgentSettings:
+    """What an agent of this server is asked for when nothing special is: one link, no policy, a name of its own."""
+    return AgentSettings(
+        server=of.agents,
+        local=LocalService(local),
+        name=name,
+        token=minted(of.state, name, kind, account),
+        host_header=Keep(),
+        ca=of.state / AUTHORITY,
+        limits=limits,
+        requests_shown=False,
+        kind=kind,
+    )
+
+
+def lasting_ports(count: int) -> int:
+    """The first of so many neighbouring ports that nobody listens on."""
+    while True:
+        low = _lasting_port()
+        if not any(accepts(port) for port in range(low, low + count)):
+            return low
+
+
 def _lasting_port() -> int:
     """A free port that no outgoing connection is given meanwhile: a server that is started again needs the same."""
     while True:
@@ -224,7 +259,7 @@ def _lasting_port() -> int:
             return port
 
 
-def minted(state: Path, name: str) -> bytes:
+def minted(state: Path, name: str, kind: EndpointKind = EndpointKind.HTTP, account: bytes = ACCOUNT) -> bytes:
     """A token of this server for one name, for a day."""
     key = signing_key(state)
     if not isinstance(key, Success):
@@ -235,9 +270,9 @@ def minted(state: Path, name: str) -> bytes:
         Token(
             key_id_of(public_key_of(private) or b""),
             TokenId(secrets.token_bytes(16)),
-            AccountId(b"benchmark account"[:16]),
+            AccountId(account),
             NamePattern(name),
-            frozenset((EndpointKind.HTTP,)),
+            frozenset((kind,)),
             names_max=16,
             streams_max=0xFFFF,
             sessions_max=16,
