@@ -6,7 +6,7 @@ FUZZ_VENV := .venv-fuzz
 LOCAL ?=
 TIME ?= 60
 
-.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench bench-control audit scale soak store database postgres-versions compiled test-compiled setup setup-dev lock clean
+.PHONY: help api-fuzz demo reload test interop matrix wall trace coverage defects simulate simulate-planted faults fuzz model bench bench-control delay fairness streams figures audit scale soak store database postgres-versions compiled test-compiled setup setup-dev lock clean
 help:
 	@echo "make demo [LOCAL=3000]  expose the sample site (or your own service) on loopback"
 	@echo "make test               the wall and all tests"
@@ -32,6 +32,8 @@ help:
 	@echo "make reload [TIMES=20]  reloads under load: no failed request, no reset connection"
 	@echo "make bench [TIME=5] [PAIRS=5]   beside nginx and no tunnel, as ratios (needs wrk, nginx, curl)"
 	@echo "make bench-control [TIME=5] [PAIRS=5]   a server with its control plane and one without, in turn (needs wrk)"
+	@echo "make delay, fairness, streams   a long path, a small answer beside downloads, thousands of streams in one session"
+	@echo "make figures [RESULTS=build/figures]   all of bench, bench-control, delay, fairness, streams, scale as JSON (20 minutes)"
 	@echo "make test-compiled      the tests of the core and of whole programs, against the compiled build"
 	@echo "make setup, setup-dev   the environments in .venv, to run and to develop (every target makes what it needs)"
 	@echo "make lock               ci/constraints/*.txt anew (needs uv)"
@@ -72,8 +74,9 @@ BENCH_VENV := $(if $(shell command -v cc),$(COMPILED_VENV),$(VENV))
 bench: TIME = 5
 bench: PAIRS ?= 5
 bench: RESULTS ?= bench/results
+bench: NAME ?= latest
 bench: $(if $(shell command -v cc),compiled,setup)
-	@$(BENCH_VENV)/bin/python -m bench --seconds $(TIME) --pairs $(PAIRS) --results $(RESULTS)
+	@$(BENCH_VENV)/bin/python -m bench --seconds $(TIME) --pairs $(PAIRS) --results $(RESULTS) --name $(NAME)
 
 # What the control plane costs the data plane: a server with it and one without, asked in turn.
 bench-control: TIME = 5
@@ -81,8 +84,16 @@ bench-control: PAIRS ?= 5
 bench-control: $(if $(shell command -v cc),compiled,setup)
 	@$(BENCH_VENV)/bin/python -m bench.control --seconds $(TIME) --pairs $(PAIRS) $(if $(RESULTS),--json $(RESULTS)/control.json)
 
-scale: setup
-	@$(BIN)/python -m bench.scale $(if $(RESULTS),--json $(RESULTS)/scale.json)
+# One stream on a long path, a small answer beside downloads, thousands of streams in one session, thousands of all on one server.
+delay fairness streams scale: $(if $(shell command -v cc),compiled,setup)
+	@$(BENCH_VENV)/bin/python -m bench.$@ $(if $(RESULTS),--json $(RESULTS)/$@.json)
+
+# All of them, one after the other as each wants the machine for itself, into one folder with the facts of this machine.
+figures: RESULTS ?= build/figures
+figures: $(if $(shell command -v cc),compiled,setup)
+	@for one in 'bench NAME=bench' bench-control delay fairness streams scale; do begun=$$(date +%s); \
+		$(MAKE) --no-print-directory $$one RESULTS=$(RESULTS) || exit 1; \
+		echo "make $$one: $$(($$(date +%s) - begun)) s"; done
 
 # Each tampering has to be found where it was made.
 TAMPER ?= 3200

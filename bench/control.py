@@ -5,7 +5,6 @@ the other is told `--api none`. wrk asks both in turn, as often as wanted; which
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Final, final
 
 from bench.failure import BenchError
 from bench.load import FullSpeed, full_speed
+from bench.machine import Watch
 from bench.processes import LOOPBACK, free_port
 from bench.subjects import Stage, Subject
 from bench.tools import Tools, find_tools
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     asked = parser.parse_args(arguments, _Typed())
     if min(asked.seconds, asked.pairs) < 1:
         parser.error("--seconds and --pairs are whole numbers above 0")
+    watch = Watch()
     try:
         turns = _measured(find_tools(), asked.seconds, asked.pairs)
     except (BenchError, OSError) as why:
@@ -60,9 +61,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{ratios['p99']:>10.2f}")
     low, high = _spread(turns[_WITHOUT])
     print(f"turns without it alone range from {low:.3f} to {high:.3f} of their median: less than that is noise")
-    if asked.json is not None:
-        asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(json.dumps({"medians": figures, "ratios": ratios}, indent=2) + "\n", "utf-8")
+    told = {"medians": figures, "ratios": ratios, "noise": [low, high]}
+    watch.write(asked.json, {"seconds": asked.seconds, "pairs": asked.pairs}, told)
     return 0
 
 

@@ -1,6 +1,6 @@
 """How long a small exchange takes beside bulk transfers of the same agent, in milliseconds and in write turns.
 
-    python -m bench.fairness --megabytes 12.5 --exchanges 100
+    python -m bench.fairness --megabytes 12.5 --exchanges 100 [--json FILE]
 
 The agent dials the server through a proxy of ours that is a narrow line: so many megabytes a second towards the server,
 and next to no buffer. So what a small answer waits behind is what agent and kernel let it wait behind: each write turn
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final, final
 
 import uvloop
+from bench.machine import Watch
 from bench.pair import LOOPBACK, Pair, pair
 
 from tunnel.core.base.ids import Instant
@@ -232,28 +233,55 @@ async def measure(folder: Path, *, rate: float, exchanges: int, crowds: Sequence
     return measured
 
 
+@final
+class _Typed(argparse.Namespace):
+    """What argparse fills in, with the defaults."""
+
+    megabytes: float = 12.5
+    exchanges: int = 100
+    json: Path | None = None
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Small exchanges beside bulk transfers.")
-    parser.add_argument("--megabytes", type=float, default=12.5, help="a second, on the line")
-    parser.add_argument("--exchanges", type=int, default=100)
-    asked = parser.parse_args(arguments)
+    parser.add_argument("--megabytes", type=float, help="a second, on the line")
+    parser.add_argument("--exchanges", type=int)
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    asked = parser.parse_args(arguments, _Typed())
+    watch = Watch()
     rate = asked.megabytes * _MEGABYTE
     with tempfile.TemporaryDirectory() as made:
         measured = uvloop.run(measure(Path(made), rate=rate, exchanges=asked.exchanges, crowds=(0, 1, 4, 16)))
     turn = _TURN_BYTES / rate
+    alone = statistics.median(one.seconds for one in measured[0])
+    rows = [_row(crowd, taken, turn, alone) for crowd, taken in measured.items()]
     print(f"a line of {asked.megabytes:g} MB/s: one write turn of 64 KiB takes {turn * 1000:.1f} ms")
     print(f"{'bulk':>6}{'median':>11}{'90th':>11}{'more than alone':>17}{'on the line':>13}{'90th':>11}{'session':>10}")
-    alone = statistics.median(one.seconds for one in measured[0])
-    for crowd, taken in measured.items():
-        seconds = sorted(one.seconds for one in taken)
-        ahead = sorted(one.ahead / _TURN_BYTES for one in taken)
-        middle, late = len(taken) >> 1, len(taken) * 9 // 10
+    for row in rows:
         print(
-            f"{crowd:6}{seconds[middle] * 1000:8.1f} ms{seconds[late] * 1000:8.1f} ms"
-            f"{(seconds[middle] - alone) / turn:11.1f} turns{ahead[middle]:7.1f} turns{ahead[late]:5.1f} turns"
-            f"{portions_before(crowd):4} turns"
+            f"{row['bulk']:6.0f}{row['median_ms']:8.1f} ms{row['late_ms']:8.1f} ms"
+            f"{row['turns_more_than_alone']:11.1f} turns{row['turns_on_the_line']:7.1f} turns"
+            f"{row['turns_on_the_line_late']:5.1f} turns{row['turns_in_the_session']:4.0f} turns"
         )
+    settings = {"megabytes_a_second": asked.megabytes, "exchanges": asked.exchanges, "turn_bytes": _TURN_BYTES}
+    watch.write(asked.json, settings, {"rows": rows})
+
+
+def _row(crowd: int, taken: Sequence[Taken], turn: float, alone: float) -> dict[str, float]:
+    """Medians, and the 90th percentile as `late`."""
+    seconds = sorted(one.seconds for one in taken)
+    ahead = sorted(one.ahead / _TURN_BYTES for one in taken)
+    middle, late = len(taken) >> 1, len(taken) * 9 // 10
+    return {
+        "bulk": crowd,
+        "median_ms": seconds[middle] * 1000,
+        "late_ms": seconds[late] * 1000,
+        "turns_more_than_alone": (seconds[middle] - alone) / turn,
+        "turns_on_the_line": ahead[middle],
+        "turns_on_the_line_late": ahead[late],
+        "turns_in_the_session": portions_before(crowd),
+    }
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What one stream costs when 1,000, 5,000 and 10,000 are on one link: processor time of two sessions, without I/O.
 
-    python -m bench.streams
+    python -m bench.streams [--rounds 3] [--json FILE]
 
 The cost of a stream must not grow with their number: `growth` is that of 10,000 over that of 1,000.
 """
@@ -10,7 +10,10 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final, final
+
+from bench.machine import Watch
 
 from tunnel.core.base.ids import Instant, StreamId
 from tunnel.core.base.limits import READ_BYTES, Limits
@@ -119,19 +122,31 @@ def bytes_of(count: int) -> tuple[float, float]:
     return idle, a_stream
 
 
+@final
+class _Typed(argparse.Namespace):
+    """What argparse fills in, with the defaults."""
+
+    rounds: int = 3
+    json: Path | None = None
+
+
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="The cost of a stream by how many there are.")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the least is taken")
-    rounds = int(parser.parse_args(arguments).rounds)
-    measured = {count: [steps(count) for _ in range(rounds)] for count in _COUNTS}
+    parser.add_argument("--rounds", type=int, help="of which the least is taken")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    asked = parser.parse_args(arguments, _Typed())
+    watch = Watch()
+    measured = {count: [steps(count) for _ in range(asked.rounds)] for count in _COUNTS}
+    least = {name: [min(one[name] for one in measured[count]) for count in _COUNTS] for name in measured[_COUNTS[0]][0]}
     print("microseconds a stream, both ends together")
     print(f"{'':14}" + "".join(f"{count:10,}" for count in _COUNTS) + f"{'growth':>10}")
-    for name in measured[_COUNTS[0]][0]:
-        least = [min(one[name] for one in measured[count]) for count in _COUNTS]
-        print(f"{name:14}" + "".join(f"{one:10.1f}" for one in least) + f"{least[-1] / least[0]:9.2f}x")
+    for name, row in least.items():
+        print(f"{name:14}" + "".join(f"{one:10.1f}" for one in row) + f"{row[-1] / row[0]:9.2f}x")
     idle, a_stream = bytes_of(_COUNTS[0])
     print(f"an idle session takes {idle:,.0f} bytes, an idle stream {a_stream:,.0f} at each end")
+    told = {"counts": _COUNTS, "microseconds": least, "session_bytes": idle, "stream_bytes": a_stream}
+    watch.write(asked.json, {"rounds": asked.rounds}, told)
 
 
 if __name__ == "__main__":
