@@ -9,25 +9,28 @@ why the time to accept them all is that of two processes on the same cores; the 
 import argparse
 import asyncio
 import gc
-import json
+import resource
 import ssl
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final, final
 
 import uvloop
 from bench.failure import BenchError
 from bench.fleet import DOMAIN, Host, Member, host
+from bench.machine import Facts, Watch
+from bench.many_streams import streams
 from bench.pair import LOOPBACK, resident_bytes
+from bench.row import Row, table_of
 from bench.thousand import crowd
 
 from tunnel.core.base.ids import UnixSeconds
-from tunnel.core.base.limits import Limits
+from tunnel.core.base.limits import DEFAULT_LIMITS, Limits
 from tunnel.core.base.outcome import Success, value_of
 from tunnel.drive.address import Address
 from tunnel.drive.descriptors import connections_possible
@@ -38,28 +41,19 @@ _AT_ONCE: Final = 48
 """Agents that shake hands at the same time: below what one address may (`handshakes_per_address_max`)."""
 _VISITORS_AT_ONCE: Final = 200
 _VISITORS_PER_ADDRESS: Final = 900
-_IDLE_SECONDS: Final = 20.0
+_PERIODS: Final = 4
+"""Of heartbeats that are measured: a time that is no multiple of theirs holds more of some agents than of others."""
+_MICRO: Final = 1e6
 _PATIENCE_SECONDS: Final = 300.0
 _SETTLE_SECONDS: Final = 2.0
 _HANDSHAKES: Final = 500
+_SPARE_DESCRIPTORS: Final = 1024
+"""For whatever is no connection, and for small requests beside."""
 _NOWHERE: Final = Address(LOOPBACK, 9)
 _LIMITS: Final = (
     "idle_seconds_max = 3600.0\nstreams_per_session_max = 20000\nsession_buffer_bytes_max = 1073741824\n"
     "connections_per_address_max = 20000\n"
 )
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measurement: so many of something, what each takes, and what the server used of the processor."""
-
-    what: str
-    count: int
-    kib_each: float
-    seconds: float
-    server_cpu_seconds: float
-    note: str
 
 
 async def _gather_agents(of: Host, count: int, limits: Limits) -> list[Member]:
@@ -87,15 +81,33 @@ async def agents(folder: Path, count: int) -> list[Row]:
         await asyncio.sleep(_SETTLE_SECONDS)
         each = (server.resident_bytes() - empty) / count / KIB
         rows = [Row("idle agents", count, each, seconds, used, f"{1e3 * used / count:.2f} ms of CPU to accept one")]
-        idle = server.cpu_seconds()
-        await asyncio.sleep(_IDLE_SECONDS)
-        idle = server.cpu_seconds() - idle
-        rows.append(Row("heartbeats", count, 0.0, _IDLE_SECONDS, idle, f"{100 * idle / _IDLE_SECONDS:.1f} % of a core"))
+        rows.append(await _heartbeats(server, count))
         server.kill()
         for member in members:
             member.task.cancel()
         await asyncio.gather(*(member.task for member in members), return_exceptions=True)
     return rows
+
+
+async def _heartbeats(server: Host, count: int) -> Row:
+    """What they cost over a whole number of their periods: each agent and its server ask after the other in each."""
+    seconds = _PERIODS * DEFAULT_LIMITS.heartbeat_seconds
+    used, woken = server.cpu_seconds(), _wake_ups(server.pid)
+    await asyncio.sleep(seconds)
+    used, woken = server.cpu_seconds() - used, _wake_ups(server.pid) - woken
+    beats = count * _PERIODS
+    figures = {"share_of_a_core": used / seconds, "cpu_us_each": _MICRO * used / beats, "wake_ups_each": woken / beats}
+    note = (
+        f"{100 * used / seconds:.1f} % of a core: {figures['cpu_us_each']:.0f} us and {figures['wake_ups_each']:.2f}"
+        f" wake-ups for an agent's {DEFAULT_LIMITS.heartbeat_seconds:g} s"
+    )
+    return Row("heartbeats", count, 0.0, seconds, used, note, figures)
+
+
+def _wake_ups(pid: int) -> int:
+    """How often a process has waited for something, and gone on."""
+    lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 
 
 async def visitors(folder: Path, count: int) -> list[Row]:
@@ -153,45 +165,6 @@ async def herd(folder: Path, count: int) -> list[Row]:
     return [Row("agents back after kill -9", count, 0.0, back[-1], used, note)]
 
 
-async def streams(folder: Path, count: int) -> list[Row]:
-    """So many exchanges at once on the link of one agent, none answered before all are there."""
-    async with host(folder, _LIMITS) as server, crowd(count) as local:
-        member = Member(server, "demo", Address(LOOPBACK, local.port), Limits(streams_per_session_max=20_000))
-        await asyncio.wait_for(member.roll.ready(), _PATIENCE_SECONDS)
-        empty, begun, used = server.resident_bytes(), time.monotonic(), server.cpu_seconds()
-        gate = asyncio.Semaphore(_VISITORS_AT_ONCE)
-        request = f"Host: demo.{DOMAIN}:{server.public.port}\r\nConnection: close\r\n\r\n"
-
-        async def come(number: int) -> bool:
-            async with gate:
-                reader, writer = await asyncio.open_connection(
-                    *_target(server), local_addr=(f"127.0.1.{1 + number // _VISITORS_PER_ADDRESS}", 0)
-                )
-                writer.write(f"GET /{number} HTTP/1.1\r\n{request}".encode("ascii"))
-            answer = await asyncio.wait_for(reader.read(), _PATIENCE_SECONDS)
-            writer.transport.abort()
-            return answer.endswith(b"\r\n\r\n/%d" % number)
-
-        asked = [asyncio.create_task(come(number)) for number in range(count)]
-        await asyncio.wait_for(local.all_here.wait(), _PATIENCE_SECONDS)
-        full = server.resident_bytes()
-        local.go_on.set()
-        right = sum(await asyncio.gather(*asked))
-        seconds, used = time.monotonic() - begun, server.cpu_seconds() - used
-        await member.stop()
-    each = (full - empty) / count / KIB
-    return [
-        Row(
-            "streams on one link",
-            count,
-            each,
-            seconds,
-            used,
-            f"{right} answered right, {1e3 * used / count:.2f} ms each",
-        )
-    ]
-
-
 def openssl_kib() -> float:
     """What one established server side of TLS takes in OpenSSL and `ssl` alone: no socket, no loop, nothing of ours."""
     with tempfile.TemporaryDirectory() as made:
@@ -231,44 +204,57 @@ def _myself() -> int:
     return int(Path("/proc/self").resolve().name)
 
 
-def _table(rows: Sequence[Row]) -> str:
-    lines = [f"{'what':26} {'count':>6} {'KiB each':>9} {'seconds':>8} {'server CPU s':>12}"]
-    for row in rows:
-        each = f"{row.kib_each:9.1f}" if row.kib_each else f"{'':9}"
-        lines += [
-            f"{row.what:26} {row.count:6} {each} {row.seconds:8.1f} {row.server_cpu_seconds:12.2f}",
-            f"    {row.note}",
-        ]
-    return "\n".join(lines)
+@final
+class _Typed(argparse.Namespace):
+    """What argparse fills in, with the defaults."""
+
+    counts: str = "1000,5000,10000"
+    streams: str = "1000,5000,10000"
+    herd: int = 1000
+    json: Path | None = None
 
 
 def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Many agents, visitors and streams on one server.")
-    parser.add_argument("--counts", default="1000,5000,10000")
-    parser.add_argument("--streams", default="1000,5000")
-    parser.add_argument("--herd", type=int, default=1000)
-    parser.add_argument("--json", type=Path)
-    asked = parser.parse_args(arguments)
-    counts = [int(count) for count in asked.counts.split(",")]
-    possible = connections_possible()
-    if possible < max(counts):
-        message = f"{max(counts)} connections need as many descriptors, and this process may have {possible}"
+    parser.add_argument("--counts", help="of idle agents, and of idle visitors")
+    parser.add_argument("--streams", help="of exchanges at once on one link; empty for none")
+    parser.add_argument("--herd", type=int, help="of agents that come back at once; 0 for none")
+    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    asked = parser.parse_args(arguments, _Typed())
+    counts, of_a_link = _counts(asked.counts), _counts(asked.streams)
+    most = max((*counts, *of_a_link, asked.herd))
+    possible = descriptors_for(most)
+    if possible < most:
+        message = f"{most} connections need as many descriptors, and a process may have {possible} here: ulimit -n"
         raise SystemExit(message)
-    alone = openssl_kib()
+    watch, alone = Watch(), openssl_kib()
     print(f"OpenSSL and ssl alone: {alone:.1f} KiB for the server side of one TLS connection", flush=True)
     rows: list[Row] = []
     plan = [(agents, count) for count in counts] + [(visitors, count) for count in counts]
-    plan += [(streams, int(count)) for count in asked.streams.split(",") if count] + [(herd, asked.herd)]
+    plan += [(streams, count) for count in of_a_link] + ([(herd, asked.herd)] if asked.herd else [])
     for measure, count in plan:
         with tempfile.TemporaryDirectory(prefix="scale-") as made:
             fresh = uvloop.run(measure(Path(made), count))
-        print(_table(fresh), flush=True)
+        print(table_of(fresh), flush=True)
         rows += fresh
-    print("\n" + _table(rows))
-    if asked.json is not None:
-        told = {"openssl_kib": alone, "rows": [asdict(row) for row in rows]}
-        asked.json.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    print("\n" + table_of(rows))
+    settings: Facts = {"counts": asked.counts, "streams": asked.streams, "herd": asked.herd}
+    watch.write(asked.json, settings, {"openssl_kib": alone, "rows": [asdict(row) for row in rows]})
+
+
+def _counts(text: str) -> list[int]:
+    return [int(count) for count in text.split(",") if count]
+
+
+def descriptors_for(connections: int) -> int:
+    """For how many connections a process of ours may have descriptors, after asking for as many; root gets them."""
+    wanted = connections + _SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY != hard < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, wanted))
+    return connections_possible()
 
 
 if __name__ == "__main__":
