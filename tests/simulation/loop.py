@@ -27,8 +27,6 @@ _SECONDS_MAX: Final = 20_000.0
 _CLOSED_TWICE: Final = ("_SelectorSocketTransport._call_connection_lost", "'NoneType' object has no attribute 'close'")
 """A fault of asyncio itself: where `resume_writing` aborts, its transport reports the loss twice, and the second report
 fails before it reaches anybody. uvloop, on which the product usually runs, has no such transport."""
-_NO_ROOM: Final = "socket.accept() out of system resource"
-"""What asyncio's own servers, such as that of the feed, say before they try again a second later."""
 _UNIX: Final = unix_events.SelectorEventLoop
 _LATE: Final = 0.1
 """How often a ready descriptor is served a turn later."""
@@ -215,8 +213,6 @@ class SimLoop(selector_events.BaseSelectorEventLoop):
 
     def _on_complaint(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         complaint = f"{context.get('message')}: {context.get('exception')!r}"
-        if complaint.startswith(_NO_ROOM):
-            return
         if not (_CLOSED_TWICE[0] in complaint and _CLOSED_TWICE[1] in complaint):
             self.complaints.append(complaint)
 

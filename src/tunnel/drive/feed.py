@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias, final
 
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.drive.guests import Guests
 from tunnel.drive.unix_place import listening_at, reachable
 
 FEED: Final = "feed.sock"
@@ -76,19 +77,13 @@ class Subscription:
 
 @final
 class _Desk:
-    """All who are connected to one feed."""
+    """Where those who are connected to one feed are answered."""
 
     def __init__(self, answerer: Answerer) -> None:
         self._answerer: Final = answerer
-        self._guests: Final[dict[asyncio.Task[None], asyncio.StreamWriter]] = {}
 
-    async def receive(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer until the other side hangs up, is too slow, or says what is no question."""
-        task = asyncio.current_task()
-        if task is None or len(self._guests) >= GUESTS_MAX:
-            writer.transport.abort()
-            return
-        self._guests[task] = writer
         try:
             while line := await reader.readline():
                 asked = json.loads(line)
@@ -101,16 +96,6 @@ class _Desk:
                 await _tell(writer, json.dumps(await self._answerer.answer(str(facts.pop("ask", "")), facts)))
         except (OSError, ValueError, RecursionError, TimeoutError):
             return  # whoever asked does not want to know, or is not one of ours
-        finally:
-            self._guests.pop(task, None)
-            writer.transport.abort()
-
-    async def close(self) -> None:
-        """Hang up, and return when nobody is left; by hanging up, as a task of a stream that is cancelled complains."""
-        for writer in list(self._guests.values()):
-            writer.transport.abort()
-        if self._guests:
-            await asyncio.wait(list(self._guests))
 
     async def _tell_news(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         subscription = self._answerer.subscribe()
@@ -150,15 +135,13 @@ async def feeding(directory: Path, name: str, answerer: Answerer) -> AsyncIterat
     if not isinstance(bound, Success):
         yield Failure(error_of(bound))
         return
-    desk = _Desk(answerer)
-    server = await asyncio.start_unix_server(desk.receive, sock=value_of(bound), limit=QUESTION_BYTES_MAX)
+    guests = Guests(value_of(bound), _Desk(answerer), QUESTION_BYTES_MAX, GUESTS_MAX)
     try:
         yield Success(None)
     finally:
         with suppress(OSError):
             (directory / name).unlink()
-        server.close()
-        await desk.close()
+        await guests.close()
 
 
 @final

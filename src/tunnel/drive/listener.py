@@ -123,7 +123,7 @@ class Listener:
                 self._pause(listening)
                 return
             accepted.settimeout(0)
-            self._receive(accepted, Address(str(name[0]), int(name[1])))
+            self._receive(accepted, _peer_of(name))
             if listening.fileno() < 0:
                 return  # whoever received it stopped us
 
@@ -139,6 +139,11 @@ class Listener:
     def _resume(self, listening: socket.socket) -> None:
         self._pauses.pop(listening, None)
         self._loop.add_reader(listening, self._on_readable, listening)
+
+
+def _peer_of(name: object) -> Address:
+    """Who connected; whoever came by a Unix socket has no address."""
+    return Address(str(name[0]), int(name[1])) if isinstance(name, tuple) else Address("", 0)
 
 
 def _place_of(family: int, name: tuple[object, ...]) -> Place:

@@ -9,14 +9,17 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, final
 
 from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
+from tunnel.drive.guests import Guests
 from tunnel.drive.unix_place import listening_at, reachable
 
 CONTROL: Final = "control.sock"
 _LINE_BYTES_MAX: Final = 64 * 1024
 _QUESTION_SECONDS: Final = 5.0
+_GUESTS_MAX: Final = 32
+"""Operators with a command each, at once; whoever is one too many is hung up on."""
 
 Answer: TypeAlias = dict[str, object]
 Answering: TypeAlias = Callable[[str], Awaitable[Answer]]
@@ -29,32 +32,30 @@ async def answering(state: Path, answer: Answering) -> AsyncIterator[Outcome[Non
     if isinstance(bound, str):
         yield Failure(bound)
         return
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            tasks.add(task)
-        try:
-            await _converse(reader, writer, answer)
-        except (OSError, ValueError, TimeoutError):
-            pass  # whoever asked does not want to know
-        finally:
-            writer.close()
-            if task is not None:
-                tasks.discard(task)
-
-    server = await asyncio.start_unix_server(handle, sock=bound, limit=_LINE_BYTES_MAX)
+    guests = Guests(bound, _Desk(answer), _LINE_BYTES_MAX, _GUESTS_MAX)
     try:
         yield Success(None)
     finally:
         with suppress(OSError):
             (state / CONTROL).unlink()
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await guests.close()
+
+
+@final
+class _Desk:
+    """Where the commands of one server are answered."""
+
+    def __init__(self, answer: Answering) -> None:
+        self._answer: Final = answer
+
+    async def attend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One question, one answer."""
+        try:
+            await _converse(reader, writer, self._answer)
+        except (OSError, ValueError, TimeoutError):
+            pass  # whoever asked does not want to know
+        finally:
+            writer.close()
 
 
 def ask(state: Path, command: str, seconds: float) -> Outcome[Answer, str]:

@@ -120,6 +120,14 @@ def test_visitors_of_an_agent_that_left_end_when_its_name_is_reserved() -> None:
     assert done.is_sound, done.findings[:1]
 
 
+@pytest.mark.shows("GATE-FEED-007")
+@pytest.mark.parametrize("seed", [1857, 20027])
+def test_a_server_that_ends_leaves_nobody_at_its_feed(seed: int) -> None:
+    """Who came in the turn in which it closed was forgotten, and a failed accept was tried again behind the end."""
+    done = run(controlled(seed))
+    assert done.is_sound, done.findings[:1]
+
+
 def link_transport(link: Link) -> asyncio.Transport:
     """What the link writes to."""
     transport: asyncio.Transport = link._transport  # type: ignore[assignment]
