@@ -15,6 +15,7 @@ SHELL = (
     "drive/joining",
     "drive/link",
     "drive/pace",
+    "drive/secure",
     "observe/metrics",
     "server/recent",
     "server/public",

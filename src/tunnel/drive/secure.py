@@ -52,6 +52,16 @@ class Secured(Protocol):
         """End at once; must not raise."""
 
 
+class Reading(Protocol):
+    """What `ssl.SSLObject` does when it is given a buffer: it answers with a count, though typeshed says bytes.
+
+    Compiled code holds a library to its annotations, and would refuse that count.
+    """
+
+    def read(self, length: int, buffer: memoryview, /) -> object:
+        """Fill the buffer as far as there is anything, at most so far."""
+
+
 @final
 class Tls:
     """One side of TLS without a socket: what came is put in, what is to be sent is taken out.
@@ -65,6 +75,7 @@ class Tls:
         self.records: Final = context.wrap_bio(
             self.incoming, self.outgoing, server_side=hostname is None, server_hostname=hostname
         )
+        self.reading: Final[Reading] = self.records
 
 
 @final
@@ -193,17 +204,17 @@ class SecureLine:
 
     def _take(self) -> None:
         """Hand on what has come in whole records, a buffer at a time."""
-        records, buffer = self._tls.records, self._buffer
+        reading, buffer = self._tls.reading, self._buffer
         filled = 0
         while not self._is_closing:
             try:
-                read: object = records.read(len(buffer) - filled, buffer[filled:] if filled else buffer)
+                read = reading.read(len(buffer) - filled, buffer[filled:] if filled else buffer)
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError as cause:
                 self._refuse(filled, cause)
                 return
-            if not isinstance(read, int) or not read:  # a count, whatever its annotation says
+            if not isinstance(read, int) or not read:
                 self._hand_on(filled)
                 self._on_peer_ended()
                 return
