@@ -1,11 +1,11 @@
 """The server's state directory and a token, made once in a process from fixed secrets: a seed repeats to the byte."""
 
-import atexit
 import datetime as dt
 import shutil
 import tempfile
 from functools import cache
 from hashlib import sha256
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +35,8 @@ def secret(name: str) -> bytes:
 def _prepared() -> Path:
     """One directory a process; the product only reads it."""
     folder = Path(tempfile.mkdtemp(prefix="simulated-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    # Not `atexit`, which the processes of a pool end without.
+    Finalize(None, shutil.rmtree, (folder, True), exitpriority=0)
     made = Ed25519PrivateKey.from_private_bytes(secret("signing"))
     _write(folder / SIGNING_KEY, _key_pem(made))
     identity = server_identity(folder, [*names_served("tunnel.test", "10.0.0.1")], UnixSeconds(UNIX_START))
