@@ -89,10 +89,11 @@ delay fairness streams scale: $(if $(shell command -v cc),compiled,setup)
 	@$(BENCH_VENV)/bin/python -m bench.$@ $(if $(RESULTS),--json $(RESULTS)/$@.json)
 
 # All of them, one after the other as each wants the machine for itself, into one folder with the facts of this machine.
+FIGURES ?= bench bench-control delay fairness streams scale
 figures: RESULTS ?= build/figures
 figures: $(if $(shell command -v cc),compiled,setup)
-	@for one in 'bench NAME=bench' bench-control delay fairness streams scale; do begun=$$(date +%s); \
-		$(MAKE) --no-print-directory $$one RESULTS=$(RESULTS) || exit 1; \
+	@for one in $(FIGURES); do begun=$$(date +%s); \
+		$(MAKE) --no-print-directory $$one NAME=bench RESULTS=$(RESULTS) || exit 1; \
 		echo "make $$one: $$(($$(date +%s) - begun)) s"; done
 
 # Each tampering has to be found where it was made.

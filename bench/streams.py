@@ -2,7 +2,8 @@
 
     python -m bench.streams [--rounds 3] [--json FILE]
 
-The cost of a stream must not grow with their number: `growth` is that of 10,000 over that of 1,000.
+The cost of a stream must not grow with their number: `growth` is that of 10,000 over that of 1,000. Nor must the
+cost of a heartbeat with the number of links.
 """
 
 import argparse
@@ -107,6 +108,25 @@ def steps(count: int) -> dict[str, float]:
     return taken
 
 
+def heartbeat(count: int) -> float:
+    """Microseconds of processor time for each of so many links of one stream: a ping, its answer, at both ends."""
+    links = [Wired(1) for _ in range(count)]
+    for link in links:
+        link.open(1)
+    moment = Instant(_NOW + Limits().heartbeat_seconds)
+    begun = time.process_time()
+    for link in links:
+        link.server.on_time(moment)
+        asked = link.server.poll_output(READ_BYTES)
+        link.client.receive(asked, moment)
+        link.server.receive(link.client.poll_output(READ_BYTES), moment)
+    taken = (time.process_time() - begun) / count * _MICROSECONDS
+    if any(link.server.next_deadline() <= moment for link in links):
+        message = "a heartbeat was not answered"
+        raise RuntimeError(message)
+    return taken
+
+
 def bytes_of(count: int) -> tuple[float, float]:
     """Bytes that an idle session takes, and that each of so many open and idle streams adds to it."""
     tracemalloc.start()
@@ -139,7 +159,8 @@ def main(arguments: Sequence[str]) -> None:
     watch = Watch()
     measured = {count: [steps(count) for _ in range(asked.rounds)] for count in _COUNTS}
     least = {name: [min(one[name] for one in measured[count]) for count in _COUNTS] for name in measured[_COUNTS[0]][0]}
-    print("microseconds a stream, both ends together")
+    least["heartbeat"] = [min(heartbeat(count) for _ in range(asked.rounds)) for count in _COUNTS]
+    print("microseconds a stream, or a heartbeat of as many links; both ends together")
     print(f"{'':14}" + "".join(f"{count:10,}" for count in _COUNTS) + f"{'growth':>10}")
     for name, row in least.items():
         print(f"{name:14}" + "".join(f"{one:10.1f}" for one in row) + f"{row[-1] / row[0]:9.2f}x")
