@@ -31,7 +31,8 @@ from tunnel.server.state import AUTHORITY, signing_key
 DOMAIN: Final = "localhost"
 ACCOUNT: Final = b"benchmark account"[:16]
 """Whose tokens are unless somebody else's are asked for; no database knows it."""
-_START_SECONDS_MAX: Final = 30.0
+_START_SECONDS_MAX: Final = 120.0
+"""No expectation: four programs that start at once on a machine that is busy otherwise."""
 _STOP_SECONDS_MAX: Final = 60.0
 _PORTS: Final = (12_000, 30_000)
 """Below those that systems give to outgoing connections."""

@@ -29,6 +29,7 @@ import uvloop
 from bench.churn import CHURNING, Churn, pool_until, revoke_until
 from bench.failure import BenchError
 from bench.fleet import Host, Member, host, lasting_ports, settings_of
+from bench.machine import Watch
 from bench.pair import LOOPBACK
 from bench.soak_ground import UPSTREAM, Ground, Partner
 from bench.soak_local import local_services
@@ -49,6 +50,7 @@ from tunnel.drive.address import Address
 _SAMPLE_SECONDS: Final = 5.0
 _LINE_SECONDS: Final = 60.0
 _VISITORS: Final = 12
+_HASTY: Final = 3
 _LOOK_AGAIN_SECONDS: Final = 0.25
 _FIRST_LOOKS: Final = 12
 """Three seconds: longer than the server lets a visitor that was refused finish what it says."""
@@ -90,6 +92,7 @@ class Soak:
     def _work(self, end: float) -> list[Coroutine[None, None, None]]:
         """All that goes on at once, each with a chance of its own, so that none changes what another does."""
         work = [self._visits(f"visitor {number}").until(end) for number in range(_VISITORS)]
+        work += [self._visits(f"hasty {number}").hasty_until(end) for number in range(_HASTY)]
         work += [Churn(self._ground, self._chance(f"agent {each}"), each).until(end) for each in range(CHURNING)]
         work.append(pool_until(self._ground, self._chance("pool"), end))
         work.append(revoke_until(self._ground, self._chance("revoked"), end))
@@ -219,7 +222,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--pause", type=float, default=0.05, help="seconds at most between two visits of one visitor")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args(arguments)
-    report = Report(seed=asked.seed)
+    report, watch = Report(seed=asked.seed), Watch()
     try:
         with tempfile.TemporaryDirectory(prefix="soak-") as made:
             uvloop.run(soak(Path(made), report, asked.seconds, asked.pause))
@@ -229,7 +232,7 @@ def main(arguments: Sequence[str]) -> int:
     print(report.table())
     if asked.json is not None:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
-        asked.json.write_text(report.text(), encoding="utf-8")
+        asked.json.write_text(report.text(watch.about({"pause": asked.pause})), encoding="utf-8")
     faults = report.faults()
     for fault in faults:
         print(f"NOT FLAT: {fault}")

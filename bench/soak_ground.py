@@ -19,7 +19,7 @@ from bench.soak_report import Report
 from tunnel.drive.address import Address
 from tunnel.server.state import AUTHORITY
 
-PATIENCE_SECONDS: Final = 60.0
+PATIENCE_SECONDS: Final = 120.0
 """No expectation: only how long something may hang before it is called wrong."""
 UPSTREAM: Final = "127.0.0.2"
 """Connections from there begin with a PROXY header."""

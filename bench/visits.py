@@ -78,6 +78,11 @@ class Visits:
             await self.one(self._chance.choice(order))
             await asyncio.sleep(self._chance.random() * self._pause)
 
+    async def hasty_until(self, end: float) -> None:
+        """Small exchanges without a rest until this moment: what a stream leaves behind adds up."""
+        while time.monotonic() < end:
+            await self.one("small ones")
+
     async def each(self) -> None:
         """One of each kind."""
         for kind in self._kinds:
