@@ -204,7 +204,7 @@ class SecureLine:
 
     def _take(self) -> None:
         """Hand on what has come in whole records, a buffer at a time."""
-        reading, buffer = self._tls.reading, self._buffer
+        reading, incoming, buffer = self._tls.reading, self._tls.incoming, self._buffer
         filled = 0
         while not self._is_closing:
             try:
@@ -222,6 +222,8 @@ class SecureLine:
             if filled == len(buffer):
                 self._hand_on(filled)
                 filled = 0
+            elif not incoming.pending:
+                break  # that was the end of a record, and to be told that no other came costs an exception
         self._hand_on(filled)
         if self._tls.outgoing.pending and not self._is_closing:
             self._push()  # the answer to new keys
