@@ -79,7 +79,7 @@ class Ground:
 
     @asynccontextmanager
     async def opened(
-        self, port: int, *, tls: ssl.SSLContext | None = None, name: str = "", source: str = LOOPBACK
+        self, port: int, *, tls: ssl.SSLContext | None = None, name: str = "", source: str = ""
     ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """A connection to one of the server's ports, ended with the block; `name` is whom TLS is to find there."""
         reader, writer = await asyncio.open_connection(
@@ -87,7 +87,7 @@ class Ground:
             port,
             ssl=tls,
             server_hostname=(f"{name}.{DOMAIN}" if name else DOMAIN) if tls is not None else None,
-            local_addr=(source, 0),
+            local_addr=(source, 0) if source else None,  # the kernel reuses a port sooner that it chooses itself
         )
         try:
             yield reader, writer
