@@ -20,7 +20,7 @@ from tunnel.agent.run import run_agent
 from tunnel.agent.settings import AgentSettings, Checks, LocalService
 from tunnel.core.base.ids import UnixSeconds
 from tunnel.core.base.limits import Limits
-from tunnel.core.base.outcome import Outcome, Success, value_of
+from tunnel.core.base.outcome import Failure, Outcome, Success, error_of, value_of
 from tunnel.core.base.partial import public_key_of
 from tunnel.core.link.messages import HostHeader, Keep, Share
 from tunnel.core.policy.ip import Block
@@ -84,6 +84,19 @@ class RunningAgent:
         """How it ended, by itself or because it was stopped."""
         async with asyncio.timeout(PATIENCE):
             return await self.task
+
+    async def refused(self) -> AgentEnd:
+        """Why it was never let in; fails as soon as it is let in, as no end has to come after that."""
+        let_in = asyncio.ensure_future(self.log.next(AgentReady))
+        try:
+            await asyncio.wait([let_in, self.task], return_when=asyncio.FIRST_COMPLETED)
+            assert not let_in.done(), f"let in: {let_in.result()}"
+            ended = self.task.result()
+        finally:
+            let_in.cancel()
+        assert not self.log.all(AgentReady)
+        assert isinstance(ended, Failure)
+        return error_of(ended)
 
 
 @final

@@ -23,7 +23,7 @@ file = "src/thing.py"
 old = "{old}"
 new = "{new}"
 why = "planted"
-tests = ["tests/{test}.py"]
+tests = ["tests/{test}"]
 """
 
 
@@ -41,7 +41,7 @@ def _tree(root: Path, *entries: str) -> Path:
     return root
 
 
-def _entry(name: str = "planted", old: str = "number * 2", new: str = "number * 3", test: str = "test_thing") -> str:
+def _entry(name: str = "planted", old: str = "number * 2", new: str = "number * 3", test: str = "test_thing.py") -> str:
     return ENTRY.format(name=name, old=old, new=new, test=test)
 
 
@@ -50,11 +50,12 @@ def _entry(name: str = "planted", old: str = "number * 2", new: str = "number * 
     ("entry", "status", "words"),
     [
         (_entry(), 0, "1 of 1 deliberate defects caught"),
+        (_entry(test="test_thing.py::test_doubled"), 0, "1 of 1 deliberate defects caught"),
         (_entry(new="number + number"), 1, "the tests passed"),
-        (_entry(test="test_broken"), 1, "without any defect: pytest ended with 2"),
-        (_entry(test="test_failing"), 1, "without any defect: test_failing.py::test_false"),
+        (_entry(test="test_broken.py"), 1, "without any defect: pytest ended with 2"),
+        (_entry(test="test_failing.py"), 1, "without any defect: test_failing.py::test_false"),
     ],
-    ids=["caught", "missed", "not run", "failing anyway"],
+    ids=["caught", "caught by a test alone", "missed", "not run", "failing anyway"],
 )
 def test_only_a_failing_test_catches_a_defect(
     entry: str, status: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -71,7 +72,8 @@ def test_only_a_failing_test_catches_a_defect(
     [
         (_entry(old="number / 2"), "occurs 0 times"),
         (_entry(old="number"), "occurs 2 times"),
-        (_entry(test="test_gone"), "no such test"),
+        (_entry(test="test_gone.py"), "no such test"),
+        (_entry(test="test_thing.py::test_tripled"), "no such test: tests/test_thing.py::test_tripled"),
     ],
 )
 def test_a_stale_entry_is_an_error(entry: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -97,7 +99,7 @@ def test_what_was_missed_is_said_again_at_the_end_with_its_reason(
 def test_a_defect_is_caught_or_missed_in_every_run_alike(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     profile = settings.get_profile("defects")
     assert (profile.derandomize, profile.database) == (True, None)
-    assert main([], _tree(tmp_path, _entry(new="number + number", test="test_luck"))) == 1
+    assert main([], _tree(tmp_path, _entry(new="number + number", test="test_luck.py"))) == 1
     assert "the tests passed" in capsys.readouterr().out
 
 
