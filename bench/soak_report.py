@@ -120,9 +120,10 @@ class Report:
 
     def line(self, sample: Sample) -> str:
         """How it goes."""
-        held = " ".join(f"{name} {size / _MEGABYTE:.0f}" for name, size in sample.held.items())
-        failed = sum(self.failed.values())
-        return f"{sample.at:5.0f} s {sum(self.did.values()):9,} done {failed:4} wrong; MB: {held}"
+        server, control, *agents = (f"{size / _MEGABYTE:.0f}" for size in sample.held.values())
+        done, failed = sum(self.did.values()), sum(self.failed.values())
+        held = f"MB: server {server}, control {control}, agents {' '.join(agents)}"
+        return f"{sample.at:.0f} s: {done:,} done, {failed} wrong; {held}"
 
     def table(self) -> str:
         """Both tables, in 80 columns."""
@@ -142,9 +143,7 @@ class Report:
                     f"{self.first.descriptors[name]:>11}{self.rest.descriptors[name]:>9}"
                 )
         most, others = (self.growth_max(name) / _MEGABYTE for name in (BUSIEST, ""))
-        lines.append(
-            f"grown: from the second fifth to the last, medians; server at most {most:.1f}, others {others:.1f}"
-        )
+        lines.append(f"grown: medians, second fifth to last; at most: server {most:.1f}, others {others:.1f}")
         answered, stored = self.usage
         lines.append(f"requests of the account: {answered:,} answered to its visitors, {stored:,} in the database")
         lines.append(f"handler_escapes_total {self.escapes}")
