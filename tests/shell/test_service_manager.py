@@ -21,7 +21,7 @@ import pytest
 from tunnel.cli.commands import ServiceCommand
 from tunnel.cli.exits import ExitCode
 from tunnel.cli.main import run
-from tunnel.cli.service import service_of, units_directory
+from tunnel.cli.service import reaches_anybody, service_of, units_directory
 from tunnel.cli.units import service_unit, socket_units
 from tunnel.core.base.outcome import Failure, Success, error_of, value_of
 from tunnel.drive.manager import Manager, given_sockets
@@ -184,11 +184,19 @@ def test_unit_files_are_accepted_by_systemd(
 
 
 @pytest.mark.shows("OPS-UNIT-003")
-def test_a_service_of_the_system_may_do_what_it_needs_and_nothing_else() -> None:
+def test_a_service_of_the_system_may_do_what_it_needs_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tunnel.cli.service.reaches_anybody", lambda *_programs: True)
     made = service_of(command_of(*SERVER, "--workers", "2", "--state", "/var/lib/tunnel"))
     assert isinstance(made, Success)
     lines = service_unit(value_of(made)).splitlines()
-    for line in ("Type=notify", "DynamicUser=yes", "StateDirectory=tunnel", "ProtectSystem=strict", "WatchdogSec=30"):
+    for line in (
+        "Type=notify",
+        "KillMode=mixed",
+        "DynamicUser=yes",
+        "StateDirectory=tunnel",
+        "ProtectSystem=strict",
+        "WatchdogSec=30",
+    ):
         assert line in lines
     assert "CapabilityBoundingSet=CAP_NET_BIND_SERVICE" in lines
     assert any(line.startswith("ExecReload=") and line.endswith("reload --state /var/lib/tunnel") for line in lines)
@@ -200,6 +208,23 @@ def test_a_service_of_the_system_may_do_what_it_needs_and_nothing_else() -> None
     assert "CapabilityBoundingSet=\n" in text
     assert "ExecReload" not in text
     assert "ListenStream=[::]:8080" in socket_units(value_of(high))["tunnel-server-public.socket"]
+
+
+@pytest.mark.shows("OPS-UNIT-006")
+def test_a_program_in_a_closed_folder_runs_as_who_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert reaches_anybody(Path("/bin/sh"))
+    assert not reaches_anybody(tmp_path / "gone" / "tunnel")
+    closed = tmp_path / "home"
+    closed.mkdir(mode=0o700)
+    assert not reaches_anybody(Path("/bin/sh"), closed / "bin" / "tunnel")
+    monkeypatch.setattr("tunnel.cli.service.reaches_anybody", lambda *_programs: False)
+    monkeypatch.setenv("SUDO_USER", "deployer")
+    made = service_of(command_of(*SERVER, "--state", "/var/lib/tunnel"))
+    assert isinstance(made, Success)
+    lines = service_unit(value_of(made)).splitlines()
+    assert "User=deployer" in lines
+    assert "StateDirectory=tunnel" in lines
+    assert "DynamicUser=yes" not in lines
 
 
 @pytest.mark.shows("OPS-UNIT-004")

@@ -4,6 +4,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import stat
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -86,7 +87,8 @@ def service_of(command: ServiceCommand) -> Outcome[Service, Problems]:
         problems.append(BadArgument("--token-file", "-", "a file: a service has no standard input"))
     if problems:
         return Failure(tuple(problems))
-    anybody = may_be_anybody(service.state) and not _reads_secrets(arguments)
+    reached = reaches_anybody(Path(service.command[0]), Path(sys.executable), Path(sys.prefix), Path(__file__))
+    anybody = may_be_anybody(service.state) and not _reads_secrets(arguments) and reached
     return Success(service if anybody else replace(service, account=_account()))
 
 
@@ -94,6 +96,18 @@ def program() -> tuple[str, ...]:
     """How to run this very program from anywhere."""
     script = Path(sys.executable).with_name("tunnel")
     return (str(script),) if script.exists() else (sys.executable, "-P", "-m", "tunnel")
+
+
+def reaches_anybody(*programs: Path) -> bool:
+    """Whether each can be used by a user made up by systemd: none is within a folder that is closed to others.
+
+    An interpreter is often in somebody's home, which is; a unit would then end with 203/EXEC for ever.
+    """
+    folders = {folder for each in programs for way in (each.absolute(), each.resolve()) for folder in way.parents}
+    try:
+        return all(folder.stat().st_mode & stat.S_IXOTH for folder in folders)
+    except OSError:
+        return False
 
 
 def _install(command: ServiceCommand) -> ExitCode:
@@ -110,14 +124,29 @@ def _install(command: ServiceCommand) -> ExitCode:
         return ExitCode.OK
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if command.directory is None:
+            _make_state(service)
         for name, text in files.items():
             (directory / name).write_text(text)
             print(f"wrote {directory / name}")
+    except LookupError:
+        say(f"tunnel: {service.account}: no such user, as whom the service would run; unset SUDO_USER or set it right")
+        return ExitCode.USAGE
     except OSError as cause:
-        say(f"tunnel: {directory}: {cause.strerror}; for a service of your own give --user")
+        say(f"tunnel: {cause.filename or directory}: {cause.strerror}; for a service of your own give --user")
         return ExitCode.USAGE
     wanted = [name for name in files if name.endswith(".socket")] or [f"{service.name}.service"]
     return _systemctl(command, ["daemon-reload"], ["enable", "--now", *wanted])
+
+
+def _make_state(service: Service) -> None:
+    """The directory it writes to, where systemd makes none: a unit that may write to what is not there never starts."""
+    state = service.state
+    if state is None or service.is_of_user or may_be_anybody(state) or state.exists():
+        return
+    state.mkdir(mode=0o700, parents=True)
+    shutil.chown(state, service.account)
+    print(f"made {state}, of {service.account}")
 
 
 def _uninstall(command: ServiceCommand) -> ExitCode:

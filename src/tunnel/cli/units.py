@@ -82,6 +82,8 @@ def service_unit(service: Service) -> str:
         "RestartSec=1",
         "RestartPreventExitStatus=2 3 4 7",
         "WatchdogSec=30",
+        # The server ends its own workers and control process; ended by somebody else, they would be begun again.
+        "KillMode=mixed",
         f"TimeoutStopSec={service.stop_seconds:g}",
         "LimitNOFILE=65536",
         "RuntimeDirectory=tunnel/%N",
@@ -122,10 +124,12 @@ def _place_lines(service: Service) -> list[str]:
     state = service.state
     if service.is_of_user:
         return []
-    if not service.account:
-        name = [] if state is None else [f"StateDirectory={state.name}", "StateDirectoryMode=0700"]
-        return ["DynamicUser=yes", *name]
-    return [f"User={service.account}", *([] if state is None else [f"ReadWritePaths={_word(str(state))}"])]
+    who = f"User={service.account}" if service.account else "DynamicUser=yes"
+    if state is None:
+        return [who]
+    if state.parent == _STATE_OF_THE_SYSTEM:
+        return [who, f"StateDirectory={state.name}", "StateDirectoryMode=0700"]
+    return [who, f"ReadWritePaths={_word(str(state))}"]
 
 
 def may_be_anybody(state: Path | None) -> bool:
