@@ -215,7 +215,8 @@ def test_a_program_in_a_closed_folder_runs_as_who_installs_it(tmp_path: Path, mo
     assert reaches_anybody(Path("/bin/sh"))
     assert not reaches_anybody(tmp_path / "gone" / "tunnel")
     closed = tmp_path / "home"
-    closed.mkdir(mode=0o700)
+    (closed / "bin").mkdir(parents=True)
+    closed.chmod(0o700)
     assert not reaches_anybody(Path("/bin/sh"), closed / "bin" / "tunnel")
     monkeypatch.setattr("tunnel.cli.service.reaches_anybody", lambda *_programs: False)
     monkeypatch.setenv("SUDO_USER", "deployer")
