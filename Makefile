@@ -34,7 +34,7 @@ help:
 	@echo "make bench-control [TIME=5] [PAIRS=5]   a server with its control plane and one without, in turn (needs wrk)"
 	@echo "make delay, fairness, streams   a long path, a small answer beside downloads, thousands of streams in one session"
 	@echo "make figures [RESULTS=build/figures]   all of bench, bench-control, delay, fairness, streams, scale as JSON (20 minutes)"
-	@echo "make test-compiled      the tests of the core and of whole programs, against the compiled build"
+	@echo "make test-compiled      all tests but wall, browser and simulation, against the compiled build"
 	@echo "make setup, setup-dev   the environments in .venv, to run and to develop (every target makes what it needs)"
 	@echo "make lock               ci/constraints/*.txt anew (needs uv)"
 	@echo "make clean              remove every environment and what was built"
@@ -66,8 +66,10 @@ $(COMPILED_VENV)/done: ci/constraints/dev.txt ci/mypyc.ini pyproject.toml setup.
 
 compiled: $(COMPILED_VENV)/done
 
+# The same tests as `make test`, but for the wall's, which judge the sources and not a build of them, for the browser's,
+# as nothing of a page is compiled, and for the simulation, which numbers objects: those of compiled classes take none.
 test-compiled: compiled
-	@$(COMPILED_VENV)/bin/python -m pytest -n 2 tests/property tests/shell tests/diff/test_both_builds.py
+	@$(COMPILED_VENV)/bin/python -m pytest -n 2 --ignore=tests/wall --ignore=tests/browser --ignore=tests/simulation
 
 # Compiled when there is a C compiler, as a release would be; the table says which.
 BENCH_VENV := $(if $(shell command -v cc),$(COMPILED_VENV),$(VENV))

@@ -130,8 +130,8 @@ asyncio.run(main())
 @pytest.mark.parametrize("lines", [1, 3, 10])
 async def test_a_process_that_is_killed_has_left_all_that_it_acknowledged(tmp_path: Path, lines: int) -> None:
     """Two hundred thousand bytes or so in segments of 32 KiB on the way, killed right after it said a number."""
-    root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
+    # What is imported here is imported there: the same build, compiled or not.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", KILLED, str(tmp_path), stdout=asyncio.subprocess.PIPE, env=environment
     )

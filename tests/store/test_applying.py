@@ -453,7 +453,8 @@ anyio.run(main)
 def apply_and_be_killed(state: Path, seconds: float) -> None:
     """A process that applies the journals of `state`, for so long."""
     root = Path(__file__).parents[2]
-    environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}"}
+    # What is imported here is imported there: the same build, compiled or not.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", KILLED, str(state)]
     with subprocess.Popen(command, env=environment, cwd=root, stdout=subprocess.PIPE) as process:  # noqa: S603 - ours
         assert process.stdout is not None
