@@ -1,7 +1,7 @@
 """Under a real systemd: `service install` with sockets, readiness, reload, restart under visitors, stop, uninstall.
 
 It is PID 1 of namespaces of its own, in which every disk is read-only (tests/support/systemd_world.sh). Left out by
-name where that is not allowed.
+name where that is not asked for (TUNNEL_REAL_SYSTEMD=1) or not allowed.
 """
 
 import subprocess

@@ -12,6 +12,8 @@ from typing import Final, final
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 60.0
 _NAMESPACES: Final = ("--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup")
+_ASKED: Final = "TUNNEL_REAL_SYSTEMD"
+"""What has to be 1 in the environment: nobody's machine starts a second systemd because its tests were run."""
 _NEEDED: Final = ("/lib/systemd/systemd", "/usr/bin/systemctl", "/usr/bin/unshare", "/usr/bin/nsenter", "/usr/sbin/ip")
 
 
@@ -58,6 +60,9 @@ class RealSystemd:
 @contextmanager
 def real_systemd(log: Path) -> Iterator[RealSystemd]:
     """One that runs for the length of the block; CannotBeginError, with the reason, where that is not allowed."""
+    if os.environ.get(_ASKED) != "1":
+        why = f"{_ASKED}=1 is not in the environment"
+        raise CannotBeginError(why)
     lacking = [each for each in _NEEDED if not Path(each).exists()]
     if lacking or os.geteuid():
         why = f"{', '.join(lacking) or 'root'} is not here"
