@@ -12,7 +12,7 @@ import struct
 import termios
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, final
 
 import pytest
@@ -211,6 +211,34 @@ def _read_up_to(far: ssl.SSLSocket, mark: bytes) -> int:
         assert data
         heard += data
     return heard.index(mark)
+
+
+@pytest.mark.shows("OPS-RUN-015")
+async def test_openssl_takes_nothing_behind_the_record_that_it_reads(
+    certified: tuple[ssl.SSLContext, ssl.SSLContext],
+) -> None:
+    """A line asks for no more records when nothing lies where they come in, so none may lie anywhere else."""
+    near, far = Tls(certified[1], LOOPBACK), Tls(certified[0], None)
+    for side, other in [(near, far), (far, near)] * 2:
+        with suppress(ssl.SSLWantReadError):
+            side.records.do_handshake()
+        other.incoming.write(side.outgoing.read())
+    records = []
+    for word in (b"one", b"two", b"three"):
+        far.records.write(word)
+        records.append(far.outgoing.read())
+    cut = len(records[2]) // 2
+    near.incoming.write(b"".join(records)[:-cut])
+    heard = memoryview(bytearray(READ_BYTES))
+    for word, left in ((b"one", len(records[1]) + len(records[2]) - cut), (b"two", len(records[2]) - cut)):
+        assert near.reading.read(len(heard), heard) == len(word)
+        assert heard[: len(word)] == word
+        assert near.incoming.pending == left
+    with pytest.raises(ssl.SSLWantReadError):
+        near.reading.read(len(heard), heard)
+    near.incoming.write(records[2][-cut:] + records[0])
+    assert near.reading.read(len(heard), heard) == len(b"three")
+    assert near.incoming.pending == len(records[0])
 
 
 @pytest.mark.shows("OPS-RUN-015")

@@ -214,10 +214,13 @@ class StandInTls(ssl.SSLObject):
         self._outgoing.write(bytes((kind, 3, 3)) + len(payload).to_bytes(2) + payload)
 
     def _take_record(self) -> tuple[int, bytes]:
-        self._raw.extend(self._incoming.read())
+        """The next one. What came behind it stays where it is: OpenSSL, too, reads ahead only where it is told to."""
+        self._fetch(_HEAD)
         if len(self._raw) >= _HEAD and (self._raw[0] not in _KINDS or self._raw[1] != 3):
             raise fault("WRONG_VERSION_NUMBER")
         size = int.from_bytes(self._raw[3:5])
+        if len(self._raw) >= _HEAD:
+            self._fetch(_HEAD + size)
         if len(self._raw) < _HEAD or len(self._raw) < _HEAD + size:
             if self._incoming.eof:
                 raise ssl.SSLEOFError(8, "the stand-in met the end of the connection")
@@ -225,6 +228,12 @@ class StandInTls(ssl.SSLObject):
         kind, payload = self._raw[0], bytes(self._raw[_HEAD : _HEAD + size])
         del self._raw[: _HEAD + size]
         return kind, payload
+
+    def _fetch(self, size: int) -> None:
+        """Have so many bytes of the record that is being read, or as many as came."""
+        missing = size - len(self._raw)
+        if missing > 0:
+            self._raw.extend(self._incoming.read(missing))
 
 
 def fault(reason: str) -> ssl.SSLError:

@@ -223,7 +223,7 @@ class SecureLine:
                 self._hand_on(filled)
                 filled = 0
             elif not incoming.pending:
-                break  # that was the end of a record, and to be told that no other came costs an exception
+                break  # OpenSSL keeps no other record back, and to be told that none came costs an exception
         self._hand_on(filled)
         if self._tls.outgoing.pending and not self._is_closing:
             self._push()  # the answer to new keys
