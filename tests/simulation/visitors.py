@@ -98,6 +98,8 @@ class Visitor:
             if not sending.done() and is_kept:
                 # An early answer: whoever has it may stop sending, and then the connection is of no use.
                 return False
+            if is_kept and following is not None and exchange.is_raw and exchange.deed is Deed.RESET_AFTER:
+                following.is_harmed = True  # the end of what carries both is on its way
             return is_kept
         finally:
             sending.cancel()
